@@ -1,0 +1,1 @@
+"""Data that ships with the studio, read-only: model cards and families as TOML files."""
