@@ -28,7 +28,7 @@ _COLOURS = {name: (name,) for name in COLOURS} | {
     "teal": ("teal", "turquoise"),
     "purple": ("purple", "violet"),
 }
-_FINISHES = ("glossy", "matte", "elegant", "modern", "new", "small", "classic", "simple", "beautiful", "luxury", "stylish")
+_FINISHES = ("glossy", "matte", "elegant", "modern", "classic", "simple", "beautiful", "luxury", "stylish")
 
 # (as the end of a clause, as an item of a list)
 _SCENES = {
@@ -52,7 +52,8 @@ _SCENES = {
         ("beach", "sandy beach", "beach background", "summer beach", "sea and sand", "beach with the ocean behind"),
     ),
     "garden": (
-        ("in a garden", "on the grass", "in the garden", "on green grass in a garden", "on a lawn", "in a park", "on grass in front of a hedge"),
+        ("in a garden", "on the grass", "in the garden", "on green grass in a garden", "on a lawn", "in a park",
+         "on grass in front of a hedge"),
         ("garden", "garden background", "grass and hedge", "grass", "green lawn", "garden lawn", "park"),
     ),
     "snow": (
@@ -60,8 +61,8 @@ _SCENES = {
         ("snow", "snowy landscape", "winter snow", "snow background", "winter forest", "snowy winter scene"),
     ),
     "street": (
-        ("in front of a brick wall", "on the street", "on a street", "against a brick wall", "on the pavement", "on a city street by a brick wall",
-         "on a sidewalk"),
+        ("in front of a brick wall", "on the street", "on a street", "against a brick wall", "on the pavement",
+         "on a city street by a brick wall", "on a sidewalk"),
         ("brick wall", "street", "brick wall background", "urban street", "pavement", "street with a brick wall", "sidewalk"),
     ),
     "night": (
@@ -89,7 +90,8 @@ _STYLE_ITEMS = {
     "watercolour": ("watercolour", "watercolor", "watercolour painting", "watercolor painting", "watercolour on paper"),
 }
 _STYLE_HEADS = {
-    "photo": ("a photo of", "photo of", "photograph of", "product photo of", "a product photograph of", "professional product photograph of",
+    "photo": ("a photo of", "photo of", "photograph of", "product photo of", "a product photograph of",
+              "professional product photograph of",
               "commercial photograph of", "studio quality photo of", "an advertising photo of", "a picture of", "an image of",
               "e-commerce hero image of", "a catalogue photo of", "high quality product photography of", "product shot of"),
     "illustration": ("an illustration of", "illustration of", "a flat illustration of", "flat vector illustration of", "a drawing of",
@@ -102,18 +104,20 @@ _SIGNS = (
     'next to a sign that reads "{}"', 'with a white sign with the text "{}"', 'near a sign with the word "{}"', 'below a hanging "{}" sign',
 )
 _EXTRAS = (
-    "commercial quality", "high quality", "high detail", "highly detailed", "sharp focus", "shallow depth of field", "studio quality", "4k", "8k",
-    "professional", "professional quality", "catalogue quality", "catalog image", "advertising", "advertising campaign", "elegant", "minimal",
+    "commercial quality", "high quality", "high detail", "highly detailed", "sharp focus", "shallow depth of field",
+    "studio quality", "4k", "8k", "professional", "professional quality", "catalogue quality", "catalog image", "advertising",
+    "advertising campaign", "elegant", "minimal",
     "minimalist", "clean composition", "e-commerce", "e-commerce hero image", "hero shot", "product", "commercial", "for an online shop",
     "for social media", "premium brand", "marketing banner", "high resolution", "best quality", "masterpiece", "lifestyle product scene",
     "simple background", "editorial style", "bokeh", "beautiful", "crisp", "for a web shop", "with copy space", "attractive", "detailed",
-    "ultra detailed", "clean look", "modern design", "for sale", "great for ads", "instagram post", "website header", "eye level",
+    "ultra detailed", "clean look", "modern design", "great for ads", "instagram post", "website header", "eye level",
     "front view", "full color", "vivid", "isolated product", "single object", "only one item", "no people",
 )
 # Words people use in prompts that no table above needs; known to the tokenizer so that they are never "unknown".
 _COMMON = (
-    "a an the on in of with and at by for to from front next near behind below above under over beside between this that is are it its as or "
-    "no not one two some very stands standing sits placed shown style scene shot image picture photo view background , . : ; - \" ' ! ( )"
+    "a an the on in of with and at by for to from front next near behind below above under over beside between this that is are it its as "
+    "or no not one two some very stands standing sits placed shown style scene shot image picture photo view "
+    "background , . : ; - \" ' ! ( )"
 ).split()
 _VERBS = ("", "", "", "standing", "placed", "sitting", "displayed", "shown")
 

@@ -313,6 +313,8 @@ def _shaded(part: Part, scene: Scene, gloss: float = 1.0) -> Array:
     extra = (part.gloss * gloss * 0.75) * shine
     if part.gloss:
         extra = extra + rim * (1 - nz) ** 3
+    if rim > 0.3 and part.outline:  # at night a thin light along the edges lifts dark bodies off the dark
+        extra = extra + (0.7 * rim) * np.exp(-((part.d / 0.014) ** 2))
     return (part.colour * (1.0 - 0.035) + 0.035) * lum * tint + extra
 
 
