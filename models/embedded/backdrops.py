@@ -16,7 +16,7 @@ class Stage:
     (frame heights) with 0 in the middle. `flat` asks for plain colours without gradients."""
 
     def __init__(self, width: int, height: int, flat: bool, shift: float):
-        self.canvas = np.empty((3, height, width), np.float32)
+        self.canvas = np.zeros((3, height, width), np.float32)
         self.v = ((np.arange(height, dtype=np.float32) + 0.5) / height)[:, None]
         self.u = ((np.arange(width, dtype=np.float32) + 0.5 - width / 2) / height)[None, :]
         self.half = width / height / 2
