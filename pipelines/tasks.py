@@ -1,0 +1,109 @@
+"""A request cut into what a worker takes at a time: small batches, so that first pictures come early and a crash loses little."""
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from models.cards import Finish
+from models.spec import ImageSpec, LoraUse
+
+if TYPE_CHECKING:
+    from models.cards import Catalogue, ModelCard
+    from pipelines.request import Request
+
+Reader = TypeVar("Reader")
+
+# Candidates a task by tier. The embedded model's previews are so quick that all eight ride together; a big model's batch is
+# split further by the worker where its memory plan says so.
+EMBEDDED_BATCH = {"preview": 8, "standard": 2, "premium": 2}
+BATCH = {"preview": 4, "standard": 2, "premium": 2}
+
+
+@dataclass(frozen=True)
+class Draft:
+    """One batch: candidate `numbers[i]` (from 1 within its job) is drawn from `spec.seeds[i]` by the model `card`.
+
+    finish: how each picture is enlarged afterwards, or None.
+    """
+
+    card: str
+    spec: ImageSpec
+    numbers: tuple[int, ...]
+    finish: Finish | None = None
+
+    def only(self, numbers: frozenset[int] | set[int]) -> Draft:
+        """The same batch without the candidates that are not in `numbers`: what is left to do after a crash."""
+        left = [(number, seed) for number, seed in zip(self.numbers, self.spec.seeds, strict=True) if number in numbers]
+        spec = replace(self.spec, seeds=tuple(seed for _, seed in left))
+        return replace(self, spec=spec, numbers=tuple(number for number, _ in left))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; paths become text."""
+        spec = asdict(self.spec)
+        spec["image"] = str(self.spec.image) if self.spec.image else None
+        spec["loras"] = [{"path": str(lora.path), "weight": lora.weight} for lora in self.spec.loras]
+        return {"card": self.card, "spec": spec, "numbers": list(self.numbers), "finish": asdict(self.finish) if self.finish else None}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Draft:
+        """What `to_dict` wrote, also after a round through JSON."""
+        spec = dict(data["spec"])
+        spec["seeds"] = tuple(spec["seeds"])
+        spec["image"] = Path(spec["image"]) if spec["image"] else None
+        spec["loras"] = tuple(LoraUse(Path(lora["path"]), lora["weight"]) for lora in spec["loras"])
+        finish = Finish(**data["finish"]) if data["finish"] else None
+        return cls(data["card"], ImageSpec(**spec), tuple(data["numbers"]), finish)
+
+
+def tasks_for(
+    request: Request,
+    catalogue: Catalogue,
+    image_path: Callable[[int], Path] | None = None,
+    lora_path: Callable[[str], Path] | None = None,
+) -> list[Draft]:
+    """The batches of a request, in the order in which they are to be drawn; numbers 1..draft occur once each.
+
+    image_path: the file of a picture in history by its id, needed when the request starts from one; it raises NotFound.
+    lora_path: the file of a LoRA by its name, needed when the request uses one. Raises NotFound for an unknown family or tier.
+    """
+    tier, card = catalogue.tier(request.family, request.tier)
+    width, height = tier.sizes[request.size]
+    spec = ImageSpec(
+        prompt=request.prompt,
+        negative=request.negative,
+        width=width,
+        height=height,
+        steps=request.steps,
+        guidance=request.guidance,
+        seeds=request.seeds,
+        loras=tuple(LoraUse(_needed(lora_path, "lora_path")(lora.name), lora.weight) for lora in request.loras),
+        image=_needed(image_path, "image_path")(request.image) if request.image is not None else None,
+        role=request.role,
+        strength=request.strength,
+    )
+    batches = even_batches(len(request.seeds), batch_size(card, tier.name))
+    return [
+        Draft(card.name, replace(spec, seeds=request.seeds[start:end]), tuple(range(start + 1, end + 1)), tier.finish)
+        for start, end in batches
+    ]
+
+
+def batch_size(card: ModelCard, tier: str) -> int:
+    """The most candidates that ride in one task."""
+    return (EMBEDDED_BATCH if card.embedded else BATCH)[tier]
+
+
+def even_batches(count: int, size: int) -> list[tuple[int, int]]:
+    """(start, end) of the fewest batches of at most `size` that cover 0..count, their lengths differing by one at most."""
+    batches = -(-count // size)
+    edges = [count * batch // batches for batch in range(batches + 1)] if batches else [0]
+    return list(pairwise(edges))
+
+
+def _needed(reader: Reader | None, name: str) -> Reader:
+    if reader is None:
+        raise TypeError(f"this request needs {name}")
+    return reader
