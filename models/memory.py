@@ -25,7 +25,8 @@ MOST = {"cuda": 8.8, "mps": 2.2, "cpu": 2.2}  # Megapixels beyond which a larger
 LARGEST = 1.1  # Megapixels of the largest picture drawn in one piece.
 OVERHEAD = 0.4  # GiB: the scheduler, embeddings, fragmentation.
 STREAM = 1.5  # GiB: the blocks under way while weights are streamed.
-BYTES = {"fp32": 4.0, "bf16": 2.0, "fp8": 1.0}
+BYTES = {"fp32": 4.0, "bf16": 2.0, "fp8": 1.05}  # A parameter; embedders and output layers stay at 16 bits.
+TEXT_BYTES = BYTES | {"fp8": 1.3}  # So do word embeddings and a part of T5.
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def plan(card: ModelCard, machine: Machine) -> MemoryPlan:
 
 def _weigh(card: ModelCard, machine: Machine, mode: _Mode, last: bool) -> MemoryPlan:
     transformer = card.parameters.transformer * 1e9 * BYTES[mode.precision] / GIB
-    text = card.parameters.text * 1e9 * BYTES[mode.text] / GIB
+    text = card.parameters.text * 1e9 * TEXT_BYTES[mode.text] / GIB
     vae = card.parameters.vae * 1e9 * (4 if mode.precision == "fp32" else 2) / GIB
     if mode.streamed:
         resident, host = STREAM + vae, transformer + text

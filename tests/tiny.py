@@ -10,7 +10,7 @@ from pathlib import Path
 from models.cards import ModelCard, load_catalogue
 
 CATALOGUE = load_catalogue()
-WORDS = "<unk> <pad> </s> <s> a the red blue mug bottle on in table studio , . system user SYSTEM assistant".split()
+WORDS = ["<unk>", "<pad>", "</s>", "<s>", "a", "the", "red", "blue", "mug", "bottle", "on", "in", "table", "studio", ",", ".", "system", "user"]
 
 
 def flux1(folder: Path, guidance_embeds: bool = False, seed: int = 0) -> ModelCard:

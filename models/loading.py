@@ -1,0 +1,166 @@
+"""From files on disk to diffusers pipelines on a device, as a plan for memory says. Only a worker imports this.
+
+A pipeline is loaded in two halves, so that each can come and go by itself: *reading* (tokenizers and text encoders) and *drawing*
+(transformer, autoencoder, scheduler). Nothing here opens a network connection.
+"""
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+from typing import Any, Literal
+
+import diffusers
+import torch
+import transformers
+from diffusers.hooks import apply_group_offloading, apply_layerwise_casting
+
+from models.cards import ModelCard
+from models.errors import BadInput, Unavailable
+from models.memory import MemoryPlan
+from models.spec import LoraUse
+from models.weights import weights_found
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp8": torch.bfloat16}
+READING = ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
+DRAWING = ("transformer", "vae")
+# Linear layers kept at 16 bits when the rest is stored in 8: small ones where errors show, and T5's `wo`, whose dtype T5 looks at.
+# The modulation layers (`norm1.linear`, 27 % of FLUX.1) are stored in 8, unlike in diffusers' default: without them nothing is won.
+_PRECISE = ("embed", "shared", "norm_out", "lm_head$", "^proj_in$", "^proj_out$", r"\bwo$", "vision_tower")
+
+
+def find_weights(card: ModelCard, models_dir: Path | str | None = None) -> Path:
+    """The card's folder. Raises Unavailable with what to download."""
+    folder = weights_found(card, models_dir)
+    if folder is None and card.embedded:
+        raise Unavailable(
+            "The embedded model's checkpoint is missing.", "models/embedded/checkpoint is not whole.", "Install the studio again."
+        )
+    if folder is None:
+        accept = f"Accept its licence at https://huggingface.co/{card.repo}, log in with `hf auth login`, then run" if card.gated else "Run"
+        raise Unavailable(
+            f"{card.title} is not on this machine.",
+            f"It is a download of {card.download_gb:.0f} GB.",
+            f"{accept} `hf download {card.repo}`, or point --models-dir at a folder that has it.",
+        )
+    return folder
+
+
+def load_pipeline(
+    card: ModelCard, plan: MemoryPlan, models_dir: Path | str | None = None, part: Literal["all", "reading", "drawing"] = "all"
+) -> Any:
+    """The card's diffusers pipeline: whole, or one half with None for the parts of the other. Raises Unavailable.
+
+    On the plan's device, but for encoders that take turns ("swapped"): those are left in main memory.
+    """
+    quiet()
+    folder = find_weights(card, models_dir)
+    cls = getattr(diffusers, card.pipeline)
+    names = set(cls._get_signature_keys(cls)[0])
+    left_out = {"all": (), "reading": DRAWING, "drawing": READING}[part]
+    device = torch.device(plan.device)
+    precision = plan.text if part == "reading" else plan.precision
+    swapped = part == "reading" and plan.encoders == "swapped"
+    # Weights go from the file to the GPU without a copy in main memory; 8 bits and streaming need them there first.
+    direct = device.type == "cuda" and precision != "fp8" and not plan.streamed and not swapped
+    try:
+        pipe = cls.from_pretrained(
+            folder,
+            torch_dtype=DTYPES[precision],
+            local_files_only=True,
+            **({"device_map": "cuda"} if direct else {}),
+            **{name: None for name in left_out if name in names},
+        )
+    except (OSError, ValueError, KeyError) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise Unavailable(f"{card.title} could not be loaded from {folder}.", why, "Download it again.") from error
+    pipe.set_progress_bar_config(disable=True)
+    parts = [module for name in READING + DRAWING if isinstance(module := getattr(pipe, name, None), torch.nn.Module)]
+    for module in parts:
+        module.requires_grad_(False)
+        if plan.text == "fp8" and module in _encoders(pipe) or plan.precision == "fp8" and module is getattr(pipe, "transformer", None):
+            _store_in_8_bits(module)
+    if plan.vae_tiling and getattr(pipe, "vae", None) is not None:
+        pipe.vae.enable_tiling()
+    if plan.streamed:
+        for module in parts:
+            _stream(module, device)
+    elif not swapped and not direct:
+        pipe.to(device)
+    return pipe
+
+
+def _encoders(pipe: Any) -> list[torch.nn.Module]:
+    return [module for name in READING[:2] if isinstance(module := getattr(pipe, name, None), torch.nn.Module)]
+
+
+def _store_in_8_bits(module: torch.nn.Module) -> None:
+    """float8 (e4m3) in memory, cast to 16 bits layer by layer when used."""
+    apply_layerwise_casting(module, storage_dtype=torch.float8_e4m3fn, compute_dtype=torch.bfloat16, skip_modules_pattern=_PRECISE)
+
+
+def _stream(module: torch.nn.Module, device: torch.device) -> None:
+    """Weights stay in main memory and follow the computation, the next ones being copied while the present ones are at work."""
+    if isinstance(module, diffusers.AutoencoderKL | diffusers.AutoencoderKLFlux2):
+        module.to(device)
+        return
+    stream = device.type == "cuda"
+    apply_group_offloading(module, device, torch.device("cpu"), offload_type="leaf_level", use_stream=stream, non_blocking=stream)
+
+
+def free(device: torch.device) -> None:
+    """Give memory of dropped weights back to the system."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
+def quiet() -> None:
+    """No progress bars on the console: progress is shown on the page."""
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
+
+
+class Adapters:
+    """The LoRA files on one pipeline: `use` loads, weighs and removes them so that exactly the wanted ones are active."""
+
+    def __init__(self, pipe: Any) -> None:
+        self._pipe = pipe
+        self._now: tuple[LoraUse, ...] = ()
+
+    def use(self, loras: tuple[LoraUse, ...]) -> None:
+        """Raises BadInput (`loras.N`) for a file that is missing, not safetensors, or made for another model."""
+        if loras == self._now:
+            return
+        names = [f"lora_{index}" for index in range(len(loras))]
+        if [lora.path for lora in loras] != [lora.path for lora in self._now]:
+            self._remove()
+            for index, lora in enumerate(loras):
+                self._load(lora, names[index], f"loras.{index}")
+        if loras:
+            self._pipe.set_adapters(names, adapter_weights=[lora.weight for lora in loras])
+        self._now = loras
+
+    def _remove(self) -> None:
+        if self._now:
+            self._pipe.unload_lora_weights()
+        self._now = ()
+
+    def _load(self, lora: LoraUse, name: str, field: str) -> None:
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(lora.path, framework="pt") as file:
+                keys = list(file.keys())
+        except (SafetensorError, OSError) as error:
+            raise BadInput(field, f"{lora.path.name} is not a LoRA file.", f"It is no readable safetensors file: {error}.") from error
+        before = set(self._pipe.get_list_adapters().get("transformer", ()))
+        try:
+            self._pipe.load_lora_weights(str(lora.path.parent), weight_name=lora.path.name, adapter_name=name, local_files_only=True)
+        except Exception as error:  # diffusers and peft raise a dozen kinds here; all of them mean: this file does not fit.
+            self._pipe.unload_lora_weights()
+            raise BadInput(field, f"{lora.path.name} does not fit this model.", f"{type(error).__name__}: {error}"[:400]) from error
+        if name not in set(self._pipe.get_list_adapters().get("transformer", ())) - before:
+            self._pipe.unload_lora_weights()
+            raise BadInput(field, f"{lora.path.name} changes nothing in this model.", f"Its first key is {keys[0] if keys else 'none'}.")

@@ -1,0 +1,81 @@
+"""Prompts to embeddings: each prompt is encoded once and kept, and the encoders leave when the plan says so. Only a worker imports this."""
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.cards import ModelCard
+from models.loading import free, load_pipeline
+from models.memory import MemoryPlan
+
+Embeddings = dict[str, torch.Tensor]
+
+
+class Reader:
+    """The text half of a model. `kept_bytes` bounds the embeddings kept; the least recently used go first."""
+
+    def __init__(self, card: ModelCard, plan: MemoryPlan, models_dir: Path | str | None = None, kept_bytes: int = 256 * 2**20) -> None:
+        self._card, self._plan, self._models_dir = card, plan, models_dir
+        self._device = torch.device(plan.device)
+        self._pipe: Any = None
+        self._kept: OrderedDict[str, Embeddings] = OrderedDict()
+        self._kept_bytes = kept_bytes
+        self.encoded = 0  # Prompts that went through the encoders: what a test of the cache counts.
+
+    def read(self, prompts: list[str], make_room: Callable[[], None]) -> list[Embeddings]:
+        """Embeddings of each prompt, batch of one, in main memory. `make_room` is called before encoders that take turns with the
+        transformer come to the device."""
+        missing = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._kept]
+        fresh: dict[str, Embeddings] = {}
+        if missing:
+            if self._plan.evict:
+                make_room()
+            fresh = self._encode(missing)
+        found = []
+        for prompt in prompts:
+            if prompt in self._kept:
+                self._kept.move_to_end(prompt)
+            found.append(fresh[prompt] if prompt in fresh else self._kept[prompt])
+        self._keep(fresh)
+        return found
+
+    def _encode(self, prompts: list[str]) -> dict[str, Embeddings]:
+        if self._pipe is None:
+            self._pipe = load_pipeline(self._card, self._plan, self._models_dir, part="reading")
+        swapped = self._plan.encoders == "swapped" and not self._plan.streamed
+        if swapped:
+            self._pipe.to(self._device)
+        try:
+            with torch.no_grad():
+                return {prompt: self._encode_one(prompt) for prompt in prompts}
+        finally:
+            self.encoded += len(prompts)
+            if self._plan.encoders == "dropped":
+                self._pipe = None
+            elif swapped:
+                self._pipe.to("cpu")
+            if self._plan.evict:
+                free(self._device)
+
+    def _encode_one(self, prompt: str) -> Embeddings:
+        found = self._pipe.encode_prompt(prompt=prompt, device=self._device, max_sequence_length=self._card.max_tokens)
+        names = ("prompt_embeds", "pooled_prompt_embeds") if self._card.clip_tokens else ("prompt_embeds",)
+        return {name: tensor.detach().cpu() for name, tensor in zip(names, found, strict=False)}
+
+    def _keep(self, fresh: dict[str, Embeddings]) -> None:
+        self._kept.update(fresh)
+        while len(self._kept) > 1 and sum(_bytes(one) for one in self._kept.values()) > self._kept_bytes:
+            self._kept.popitem(last=False)
+
+    def close(self) -> None:
+        """Drop encoders and embeddings."""
+        self._pipe = None
+        self._kept.clear()
+
+
+def _bytes(embeddings: Embeddings) -> int:
+    return sum(tensor.nbytes for tensor in embeddings.values())
