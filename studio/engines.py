@@ -1,0 +1,55 @@
+"""The engine that is loaded: one a card, the old one freed before another is loaded."""
+from __future__ import annotations
+
+from pathlib import Path
+
+from models.cards import Catalogue
+from models.memory import Machine
+from models.spec import Engine
+
+
+class Engines:
+    """kind: "local", or "scripted[:SECONDS A STEP]" for tests."""
+
+    def __init__(self, kind: str, catalogue: Catalogue, device: str | None, models_dir: Path | None) -> None:
+        self.kind, _, seconds = kind.partition(":")
+        self._step_seconds = float(seconds or 0)
+        self._catalogue, self._device, self._models_dir = catalogue, device, models_dir
+        self._card: str | None = None
+        self._engine: Engine | None = None
+        self._machine: Machine | None = None
+
+    @property
+    def words(self) -> str:
+        """The device in words; "" before `prepare`."""
+        if self.kind == "scripted":
+            return "Scripted engine"
+        return self._machine.words if self._machine else ""
+
+    def prepare(self) -> None:
+        """Imports torch and looks at the device. Raises Unavailable."""
+        if self.kind != "scripted" and self._machine is None:
+            from models.machine import probe
+
+            self._machine = probe(self._device)
+
+    def get(self, card: str) -> Engine:
+        """The engine of a card, which loads when it first draws. Raises NotFound, Unavailable."""
+        if self._engine is None or self._card != card:
+            if self._engine is not None:
+                self._engine.close()
+            self._engine, self._card = None, None
+            self._engine, self._card = self._make(card), card
+        return self._engine
+
+    def _make(self, card: str) -> Engine:
+        found = self._catalogue.card(card)
+        if self.kind == "scripted":
+            from models.scripted import ScriptedEngine
+
+            return ScriptedEngine(step_seconds=self._step_seconds)
+        self.prepare()
+        from models.local import LocalEngine
+
+        assert self._machine is not None
+        return LocalEngine(found, self._machine, models_dir=self._models_dir)

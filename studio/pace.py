@@ -1,0 +1,59 @@
+"""How fast a batch goes: measures its steps, estimates what is left of its job, and teaches the next estimate."""
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+from models.spec import Step
+from pipelines.tasks import Draft
+from studio.store import Store, jobs
+from studio.store.timings import Timing, learn, timing
+
+
+class Pace:
+    """One batch on its way. device: the words its timings are kept under."""
+
+    def __init__(self, store: Store, device: str, draft: Draft, job: int) -> None:
+        self._store, self._device, self._draft = store, device, draft
+        self._known: Timing = timing(store, device, draft.card, draft.spec.width, draft.spec.height)
+        self._others = jobs.count_waiting(store, job)
+        self.longest = 0.0  # seconds of a step of the whole batch
+        self._steps: list[float] = []  # seconds a step and picture
+        self._last = time.monotonic()
+        self._first = True
+        self._total, self._steps_left = draft.spec.steps, draft.spec.steps
+        self._rest, self._pictures = 0.0, 0
+
+    def step(self, step: Step) -> float | None:
+        """Takes in a step; seconds left of the job, None while nothing is known."""
+        seconds, self._last = time.monotonic() - self._last, time.monotonic()
+        if not self._first:  # the first also loads weights and reads the prompt
+            self._steps.append(seconds / len(step.seeds))
+            self.longest = max(self.longest, seconds)
+        self._first = False
+        self._total, self._steps_left = step.total, step.total - step.index
+        return self.left()
+
+    def left(self) -> float | None:
+        """Seconds left of the job, scoring included."""
+        rate = sum(self._steps) / len(self._steps) if self._steps else self._known.step
+        now = replace(self._known, step=rate)
+        here = now.of_draft(len(self._draft.numbers) - self._pictures, self._steps_left)
+        there = now.of_draft(self._others, self._total)
+        return None if here is None or there is None else round(here + there, 2)
+
+    def picture(self) -> None:
+        """Takes in a picture that is decoded and finished."""
+        self._rest += time.monotonic() - self._last
+        self._last = time.monotonic()
+        self._pictures += 1
+
+    def learn(self) -> None:
+        """Keeps what this batch took."""
+        measured = {}
+        if self._steps:
+            measured["step"] = sorted(self._steps)[len(self._steps) // 2]
+        if self._pictures:
+            measured["rest"] = self._rest / self._pictures
+        spec = self._draft.spec
+        learn(self._store, self._device, self._draft.card, spec.width, spec.height, **measured)

@@ -1,0 +1,76 @@
+"""Pictures on their way to the disk, off the device's path: a file first, then its row, in the order that survives a crash."""
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any, Protocol
+
+from models.spec import Picture
+from pipelines.tasks import Draft
+from studio import files
+from studio.store import Store, images, jobs
+from studio.store.jobs import Task
+
+THREADS = 2
+PENDING = 16  # pictures in memory at most; the device waits for the disk beyond that
+
+
+class Tell(Protocol):
+    def __call__(self, event: str, **message: object) -> None: ...
+
+
+class Saver:
+    """A small pool that writes pictures. `fail(task, error)` hears of what went wrong; `wake` is set when scoring can begin."""
+
+    def __init__(self, store: Store, folder: Path, tell: Tell, wake: threading.Event, fail: Callable[[Task, BaseException], None]) -> None:
+        self._store, self._folder, self._tell, self._wake, self._fail = store, folder, tell, wake, fail
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="saver")
+        self._room = threading.BoundedSemaphore(PENDING)
+        self._pending: set[Future[None]] = set()
+
+    def about(self, job: int, draft: Draft) -> dict[str, Any]:
+        """What every picture of a batch says about its job."""
+        row = jobs.job_row(self._store, job)
+        line = images.lineage(self._store, row["parent"]) if row["parent"] is not None else []
+        request = jobs.request_of(row)
+        return {
+            "id": job,
+            "created": row["created"],
+            "request": request,
+            "card": draft.card,
+            "lineage": [ancestor["id"] for ancestor in line],
+        }
+
+    def save(self, task: Task, draft: Draft, number: int, picture: Picture, about: dict[str, Any]) -> None:
+        """Returns at once while there is room in the pool."""
+        self._room.acquire()
+        future = self._pool.submit(self._save, task, draft, number, picture, about)
+        self._pending.add(future)
+        future.add_done_callback(self._pending.discard)
+        future.add_done_callback(lambda _: self._room.release())
+
+    def wait(self) -> None:
+        """Until everything handed in is on the disk and in the database."""
+        wait(list(self._pending))
+
+    def _save(self, task: Task, draft: Draft, number: int, picture: Picture, about: dict[str, Any]) -> None:
+        try:
+            path = files.picture_path(about["created"], task.job, number)
+            text = files.metadata(draft.spec, picture.seed, number, picture.image, draft.card, about, picture.details)
+            files.write_picture(self._folder, path, picture.image, text)
+            with self._store.write() as db:
+                image = images.mark_drawn(
+                    db, task.job, number, path=path, width=picture.image.width, height=picture.image.height,
+                    seconds=picture.seconds, details=picture.details,
+                )  # fmt: skip
+                jobs.made_progress(db, task)
+                whole = jobs.close_draft(db, task, stopped=False)
+        except Exception as error:
+            self._fail(task, error)
+            return
+        if image is not None:
+            self._tell("image", id=image)
+        if whole:
+            self._wake.set()

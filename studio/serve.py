@@ -1,0 +1,197 @@
+"""From flags to a page that answers: the data folder's lock, the socket, the worker, the server."""
+from __future__ import annotations
+
+import json
+import logging
+import logging.handlers
+import os
+import socket
+import sys
+import threading
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from models.cards import load_catalogue
+from models.errors import StudioError, Unavailable
+from studio.config import EVERYWHERE, LOOPBACK, Config, quiet_libraries
+from studio.studio import Studio
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+GRACE_SECONDS = 2
+
+
+def run(config: Config) -> int:
+    """Serves until Ctrl+C; the process's exit status."""
+    quiet_libraries()
+    try:
+        with Holder(config.data_dir) as holder:
+            _serve(config, holder)
+    except StudioError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+class Holder:
+    """The lock on a data folder: one studio at a time. The system lets go of it when the process ends, however it does."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self._note = data_dir / "studio.json"  # beside the lock: a locked file cannot be read on Windows
+        self._lock: FileLock | None = None
+
+    def __enter__(self) -> Holder:
+        try:
+            self._data_dir.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(self._data_dir / "studio.lock")
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise Unavailable(
+                f"Another studio is using {self._data_dir}.", self._holder(), "Use that one, or start this one with another --data-dir."
+            ) from None
+        except OSError as error:
+            raise Unavailable(f"The data folder {self._data_dir} cannot be used.", str(error), "Choose another --data-dir.") from error
+        self._note.unlink(missing_ok=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._lock is not None
+        self._note.unlink(missing_ok=True)
+        self._lock.release()
+
+    def say(self, url: str) -> None:
+        """Tells the next comer who holds the lock."""
+        self._note.write_text(json.dumps({"pid": os.getpid(), "url": url}), encoding="utf-8")
+
+    def _holder(self) -> str:
+        if not self._note.exists():
+            return "It is just starting or ending."
+        note = json.loads(self._note.read_text(encoding="utf-8"))
+        return f"It is process {note['pid']}, at {note['url']} ."
+
+
+def _serve(config: Config, holder: Holder) -> None:
+    _log_to(config.data_dir / "logs")
+    with _listen(config) as listener:
+        url = f"http://{LOOPBACK if config.host == EVERYWHERE else config.host}:{listener.getsockname()[1]}"
+        holder.say(url)
+        studio = Studio(
+            config.data_dir, load_catalogue(), family=config.family, engine=config.engine, device=config.device, models_dir=config.models_dir
+        )
+        # The worker imports torch while this process imports gradio.
+        studio.start()
+        try:
+            _answer(studio, listener, config, url)
+        finally:
+            studio.stop()
+
+
+def _answer(studio: Studio, listener: socket.socket, config: Config, url: str) -> None:
+    import uvicorn
+
+    from studio.routes import LOCAL_HOSTS, make_app
+
+    app = make_app(studio, hosts=[*LOCAL_HOSTS, *_names(config.host)], mount=mount_page)
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            _announce(config, url)
+
+        def handle_exit(self, sig: int, frame: Any) -> None:
+            studio.hub.close()  # an open stream would keep the server waiting
+            super().handle_exit(sig, frame)
+
+    options = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_SECONDS, ws="none")
+    Server(options).run(sockets=[listener])
+
+
+def mount_page(app: FastAPI, studio: Studio) -> None:
+    """Puts the Gradio page at "/" and its scripts and styles at /static/."""
+    import gradio
+    from fastapi.staticfiles import StaticFiles
+
+    from studio import page
+
+    app.mount("/static", StaticFiles(directory=Path(page.__file__).parent / "static"), name="static")
+    gradio.mount_gradio_app(
+        app,
+        page.build(studio),
+        path="/",
+        run_history=False,
+        ssr_mode=False,
+        mcp_server=False,
+        pwa=False,
+        enable_monitoring=False,
+        footer_links=[],
+        show_error=False,
+        max_file_size="64mb",
+        app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
+        **page.options(),
+    )
+
+
+def _listen(config: Config) -> socket.socket:
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    if os.name == "posix":  # on Windows it would let two servers share the port
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((config.host, config.port))
+    except OSError as error:
+        listener.close()
+        raise Unavailable(f"Port {config.port} of {config.host} cannot be used.", str(error.strerror), "Choose another with --port N.") from error
+    return listener
+
+
+def _names(host: str) -> list[str]:
+    """Names and addresses by which others on the network may call us, given what we listen on."""
+    if host == LOOPBACK:
+        return []
+    if host != EVERYWHERE:
+        return [f"[{host}]" if ":" in host else host]
+    name = socket.gethostname()
+    found = {name, f"{name}.local"}
+    try:
+        found.update(str(entry[4][0]) for entry in socket.getaddrinfo(name, None, socket.AF_INET))
+    except OSError as error:
+        logging.getLogger(__name__).warning("this machine does not know its own name: %s", error)
+    # A datagram socket that is "connected" sends nothing, but learns which of our addresses faces the network.
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+            found.add(probe.getsockname()[0])
+        except OSError as error:
+            logging.getLogger(__name__).warning("no network to listen on: %s", error)
+    return sorted(found)
+
+
+def _announce(config: Config, url: str) -> None:
+    print(f"Contact Sheet is at {url}   (Ctrl+C ends it)", flush=True)
+    if config.host != LOOPBACK:
+        print("Anybody who reaches this machine can use it: there is no login yet.", flush=True)
+    if config.open:
+        # Some browsers keep the caller waiting until they are closed.
+        _in_background(lambda: webbrowser.open(url))
+
+
+def _in_background(call: Callable[[], object]) -> None:
+    threading.Thread(target=call, name="browser", daemon=True).start()
+
+
+def _log_to(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    handler = logging.handlers.RotatingFileHandler(folder / "studio.log", maxBytes=2 * 2**20, backupCount=3)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -1,0 +1,107 @@
+"""Candidates: what was drawn, what was measured, what was decided."""
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from models.errors import NotFound
+from pipelines.judge import Mark
+from studio.store.db import Store, now
+from studio.store.jobs import LARGEST_ID, NotNow
+
+Row = sqlite3.Row
+
+
+def image_row(store: Store, image: int, person: str | None = None, drawn: bool = True) -> sqlite3.Row:
+    """Raises NotFound, also for a picture of somebody else when `person` is given, or one not drawn yet."""
+    row = None
+    if 0 < image <= LARGEST_ID:
+        row = store.db.execute("SELECT * FROM images WHERE id = ?", [image]).fetchone()
+    if row is None or (person is not None and row["person"] != person):
+        raise NotFound(f"There is no picture {image if 0 < image <= LARGEST_ID else 'of that number'}.")
+    if drawn and row["state"] != "drawn":
+        raise NotFound(f"Picture {image} is not drawn.", f"It is {row['state']}.")
+    return row
+
+
+def of_job(store: Store, job: int) -> list[sqlite3.Row]:
+    return store.db.execute("SELECT * FROM images WHERE job_id = ? ORDER BY number", [job]).fetchall()
+
+
+def history(store: Store, person: str, before: int | None, limit: int) -> list[sqlite3.Row]:
+    """Drawn pictures, newest first, by keyset: those with an id below `before`."""
+    return store.db.execute(
+        "SELECT * FROM images WHERE person = ? AND state = 'drawn' AND id < ? ORDER BY id DESC LIMIT ?",
+        [person, LARGEST_ID if before is None else before, limit],
+    ).fetchall()
+
+
+def children(store: Store, ids: Sequence[int]) -> dict[int, list[int]]:
+    """Drawn pictures made from each of `ids`."""
+    found: dict[int, list[int]] = {image: [] for image in ids}
+    marks = ", ".join("?" * len(ids))
+    for row in store.db.execute(f"SELECT id, parent FROM images WHERE parent IN ({marks}) AND state = 'drawn' ORDER BY id", list(ids)):
+        found[row["parent"]].append(row["id"])
+    return found
+
+
+def lineage(store: Store, image: int) -> list[sqlite3.Row]:
+    """The picture and those it was made from, oldest first."""
+    return store.db.execute(
+        """WITH RECURSIVE line(id, depth) AS (
+            SELECT ?, 0 UNION ALL SELECT images.parent, depth + 1 FROM line JOIN images ON images.id = line.id
+            WHERE images.parent IS NOT NULL AND depth < 100)
+        SELECT images.* FROM line JOIN images ON images.id = line.id ORDER BY depth DESC""",
+        [image],
+    ).fetchall()
+
+
+def mark_drawn(
+    db: sqlite3.Connection, job: int, number: int, *, path: str, width: int, height: int, seconds: float, details: dict[str, object]
+) -> int | None:
+    """Records a picture whose file is in place, inside the caller's transaction; its id, or None when the number was drawn before."""
+    row = db.execute(
+        "UPDATE images SET state = 'drawn', path = ?, width = ?, height = ?, seconds = ?, details = ?, drawn = ?"
+        " WHERE job_id = ? AND number = ? AND state != 'drawn' RETURNING id",
+        [path, width, height, seconds, json.dumps(details, default=str), now(), job, number],
+    ).fetchone()
+    return row["id"] if row else None
+
+
+def keep(store: Store, image: int, choice: bool | None, person: str) -> None:
+    """A person's word on a picture; None takes it back. Raises NotFound, and NotNow while it is not drawn."""
+    row = image_row(store, image, person, drawn=False)
+    if row["state"] != "drawn":
+        raise NotNow(f"Picture {image} cannot be kept or rejected.", f"It is {row['state']}.")
+    store.db.execute("UPDATE images SET kept_by_person = ? WHERE id = ?", [choice, image])
+
+
+def add_marks(db: sqlite3.Connection, image: int, marks: Iterable[Mark]) -> None:
+    """Stores one picture's scores with what they were held against, inside the caller's transaction.
+
+    Measuring again with the same scorer and version replaces its value.
+    """
+    for mark in marks:
+        asked = mark.threshold is not None
+        db.execute(
+            "INSERT INTO scores (image_id, dimension, value, scorer, version, note, threshold, bound, hard, passed)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (image_id, dimension, scorer, version) DO UPDATE SET value = excluded.value, note = excluded.note,"
+            " threshold = excluded.threshold, bound = excluded.bound, hard = excluded.hard, passed = excluded.passed",
+            [image, mark.dimension, mark.value, mark.scorer, mark.version, mark.note,
+             mark.threshold, mark.bound if asked else None, mark.hard if asked else None, mark.passed],
+        )  # fmt: skip
+
+
+def scores_of(store: Store, ids: Sequence[int]) -> dict[int, list[sqlite3.Row]]:
+    """Scores by picture, in the order they were measured."""
+    found: dict[int, list[sqlite3.Row]] = {image: [] for image in ids}
+    marks = ", ".join("?" * len(ids))
+    for row in store.db.execute(f"SELECT * FROM scores WHERE image_id IN ({marks}) ORDER BY id", list(ids)):
+        found[row["image_id"]].append(row)
+    return found
+
+
+def set_verdict(db: sqlite3.Connection, image: int, verdict: str | None, reasons: Sequence[str], rank: int | None) -> None:
+    db.execute("UPDATE images SET verdict = ?, reasons = ?, rank = ? WHERE id = ?", [verdict, json.dumps(list(reasons)), rank, image])

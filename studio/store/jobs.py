@@ -1,0 +1,276 @@
+"""Jobs and the tasks a worker leases. Every change of state is one transaction."""
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from models.errors import NotFound, StudioError
+from pipelines.request import Request
+from pipelines.tasks import Draft
+from studio.store.db import Store, now
+
+ATTEMPTS = 3
+LARGEST_ID = 2**63 - 1
+ACTIVE = "('queued', 'running')"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A leased task. `payload` is a Draft as a dict, or {"numbers": [...]} to judge."""
+
+    id: int
+    job: int
+    kind: str
+    position: int
+    attempts: int
+    payload: dict[str, Any]
+
+
+class NotNow(StudioError):
+    """The record is in a state in which this cannot be done."""
+
+
+def add_job(store: Store, request: Request, drafts: Sequence[Draft], person: str) -> int:
+    """Queues a job with its tasks and one image row a candidate; its id."""
+    created = now()
+    card = drafts[0].card
+    with store.write() as db:
+        job = db.execute(
+            "INSERT INTO jobs (person, state, request, prompt, family, tier, card, draft, keep, steps, guidance, profile, created, parent)"
+            " VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [person, json.dumps(request.to_dict()), request.prompt, request.family, request.tier, card, request.draft, request.keep,
+             request.steps, request.guidance, request.profile, created, request.parent],
+        ).lastrowid  # fmt: skip
+        assert job is not None
+        for position, draft in enumerate(drafts):
+            db.execute(
+                "INSERT INTO tasks (job_id, kind, position, payload, state) VALUES (?, 'draft', ?, ?, 'waiting')",
+                [job, position, json.dumps(draft.to_dict())],
+            )
+        candidates = [(number, seed, draft) for draft in drafts for number, seed in zip(draft.numbers, draft.spec.seeds, strict=True)]
+        db.executemany(
+            "INSERT INTO images (job_id, number, person, state, seed, width, height, tier, card, prompt, steps, guidance, parent)"
+            " VALUES (?, ?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                [job, number, person, seed, draft.spec.width, draft.spec.height, request.tier, draft.card, request.prompt,
+                 draft.spec.steps, draft.spec.guidance, request.parent]
+                for number, seed, draft in sorted(candidates, key=lambda candidate: candidate[0])
+            ],
+        )  # fmt: skip
+    return job
+
+
+def job_row(store: Store, job: int, person: str | None = None) -> sqlite3.Row:
+    """Raises NotFound, also for a job of somebody else when `person` is given."""
+    row = None
+    if 0 < job <= LARGEST_ID:
+        row = store.db.execute("SELECT * FROM jobs WHERE id = ?", [job]).fetchone()
+    if row is None or (person is not None and row["person"] != person):
+        raise NotFound(f"There is no job {job if 0 < job <= LARGEST_ID else 'of that number'}.")
+    return row
+
+
+def list_jobs(store: Store, person: str, active: bool = False, limit: int = 100) -> list[sqlite3.Row]:
+    """Newest first."""
+    only = f" AND state IN {ACTIVE}" if active else ""
+    return store.db.execute(f"SELECT * FROM jobs WHERE person = ?{only} ORDER BY id DESC LIMIT ?", [person, limit]).fetchall()
+
+
+def count_queued(store: Store) -> int:
+    return store.db.execute("SELECT count(*) FROM jobs WHERE state = 'queued'").fetchone()[0]
+
+
+def cancel_job(store: Store, job: int, person: str) -> None:
+    """What waits is dropped now; the worker sees it within one step. Candidates drawn stay, and are still judged.
+
+    Raises NotFound, and NotNow for a job that has ended.
+    """
+    job_row(store, job, person)
+    with store.write() as db:
+        row = db.execute(
+            f"UPDATE jobs SET state = 'cancelled', finished = ? WHERE id = ? AND state IN {ACTIVE} RETURNING id", [now(), job]
+        ).fetchone()
+        if row is None:
+            state = db.execute("SELECT state FROM jobs WHERE id = ?", [job]).fetchone()["state"]
+            raise NotNow(f"Job {job} cannot be cancelled.", f"It is {state}.")
+        db.execute("UPDATE tasks SET state = 'cancelled' WHERE job_id = ? AND kind = 'draft' AND state = 'waiting'", [job])
+        db.execute("UPDATE images SET state = 'failed' WHERE job_id = ? AND state = 'waiting'", [job])
+
+
+def request_of(row: sqlite3.Row) -> dict[str, Any]:
+    """What a job's request was, as Request.to_dict gave it."""
+    return json.loads(row["request"])
+
+
+def has_ended(store: Store, job: int) -> bool:
+    """True for a job that has no use for another candidate, whether it was cancelled or failed."""
+    return store.db.execute(f"SELECT 1 FROM jobs WHERE id = ? AND state IN {ACTIVE}", [job]).fetchone() is None
+
+
+def lease(store: Store, worker: str, seconds: float) -> Task | None:
+    """The next task for `worker`, held until `seconds` from now; None when nothing waits.
+
+    Scoring goes between the batches of its own job, so that scores stream in. A job's first lease sets it running.
+    """
+    with store.write() as db:
+        row = db.execute(
+            f"""UPDATE tasks SET state = 'leased', worker = ?, lease_until = ?, attempts = attempts + 1 WHERE id = (
+                SELECT tasks.id FROM tasks JOIN jobs ON jobs.id = tasks.job_id
+                WHERE tasks.state = 'waiting' AND (jobs.state IN {ACTIVE} OR tasks.kind = 'judge')
+                ORDER BY jobs.priority DESC, jobs.id, tasks.kind = 'draft', tasks.position LIMIT 1)
+            RETURNING id, job_id, kind, position, attempts, payload""",
+            [worker, time.time() + seconds],
+        ).fetchone()
+        if row is None:
+            return None
+        task = _task(row)
+        db.execute("UPDATE jobs SET state = 'running', started = coalesce(started, ?) WHERE id = ? AND state = 'queued'", [now(), task.job])
+        if task.kind == "draft":
+            numbers = Draft.from_dict(task.payload).numbers
+            db.execute(
+                f"UPDATE images SET state = 'drawing' WHERE job_id = ? AND state = 'waiting' AND number IN ({_marks(numbers)})",
+                [task.job, *numbers],
+            )
+    return task
+
+
+def renew(store: Store, task: int, worker: str, seconds: float) -> None:
+    store.db.execute("UPDATE tasks SET lease_until = ? WHERE id = ? AND worker = ?", [time.time() + seconds, task, worker])
+
+
+def overdue(store: Store) -> bool:
+    """True when a leased task has passed its deadline: its worker hangs."""
+    return store.db.execute("SELECT 1 FROM tasks WHERE state = 'leased' AND lease_until < ?", [time.time()]).fetchone() is not None
+
+
+def release_leases(store: Store, blame: bool) -> list[int]:
+    """Gives back every lease (the one device worker is gone); the jobs touched.
+
+    blame: the worker died by itself, so the task it held has used up an attempt; at ATTEMPTS its job fails. False when the page
+    went first or the worker was told to stop, which is no fault of the task's.
+    """
+    touched = []
+    with store.write() as db:
+        for row in db.execute("SELECT id, job_id, kind, position, attempts, payload FROM tasks WHERE state = 'leased'").fetchall():
+            touched.append(row["job_id"])
+            attempts = row["attempts"] if blame else max(0, row["attempts"] - 1)
+            db.execute(
+                "UPDATE tasks SET state = 'waiting', worker = NULL, lease_until = NULL, attempts = ? WHERE id = ?", [attempts, row["id"]]
+            )
+            if attempts >= ATTEMPTS:
+                doing = "drawing" if row["kind"] == "draft" else "scoring"
+                fail_in(
+                    db, _task(row),
+                    f"The worker stopped {attempts} times while {doing} this job.",
+                    "The same batch ended it each time; memory is the usual cause.",
+                    "Try a smaller size or fewer candidates; logs/worker.out in the data folder may say more.",
+                )  # fmt: skip
+        db.execute("UPDATE images SET state = 'waiting' WHERE state = 'drawing'")
+        # Left over from a cancel that nobody was there to see.
+        db.execute(f"UPDATE tasks SET state = 'cancelled' WHERE state = 'waiting' AND kind = 'draft' AND {_ENDED}")
+        db.execute(f"UPDATE images SET state = 'failed' WHERE state = 'waiting' AND {_ENDED}")
+    return sorted(set(touched))
+
+
+_ENDED = f"job_id IN (SELECT id FROM jobs WHERE state NOT IN {ACTIVE})"
+
+
+def fail_task(store: Store, task: Task, what: str, why: str = "", todo: str = "") -> None:
+    """Ends a task's job with the reason. What was drawn stays, and is still scored."""
+    with store.write() as db:
+        fail_in(db, task, what, why, todo)
+
+
+def fail_in(db: sqlite3.Connection, task: Task, what: str, why: str, todo: str) -> None:
+    """As `fail_task`, inside a transaction of the caller's."""
+    error = json.dumps({"what": what, "why": why, "todo": todo})
+    db.execute(f"UPDATE jobs SET state = 'failed', finished = ?, error = ? WHERE id = ? AND state IN {ACTIVE}", [now(), error, task.job])
+    if task.kind == "draft":
+        close_draft(db, task, stopped=True)
+    db.execute("UPDATE tasks SET state = 'failed', worker = NULL, lease_until = NULL WHERE id = ?", [task.id])
+    db.execute("UPDATE tasks SET state = 'cancelled' WHERE job_id = ? AND kind = 'draft' AND state = 'waiting'", [task.job])
+    db.execute("UPDATE images SET state = 'failed' WHERE job_id = ? AND state = 'waiting'", [task.job])
+
+
+def missing(store: Store, job: int, numbers: Iterable[int]) -> set[int]:
+    """Those of `numbers` that are not drawn yet."""
+    numbers = list(numbers)
+    rows = store.db.execute(
+        f"SELECT number FROM images WHERE job_id = ? AND state != 'drawn' AND number IN ({_marks(numbers)})", [job, *numbers]
+    )
+    return {row["number"] for row in rows}
+
+
+def count_waiting(store: Store, job: int) -> int:
+    """Candidates of a job that no worker has taken yet."""
+    return store.db.execute("SELECT count(*) FROM images WHERE job_id = ? AND state = 'waiting'", [job]).fetchone()[0]
+
+
+def ahead_of(store: Store, job: int) -> list[tuple[str, int, int, int, int]]:
+    """What is drawn before job `job` is done, itself included: (card, steps, width, height, candidates)."""
+    rows = store.db.execute(
+        f"""SELECT images.card, images.steps, images.width, images.height, count(*) FROM images JOIN jobs ON jobs.id = images.job_id
+        WHERE jobs.state IN {ACTIVE} AND jobs.id <= ? AND images.state IN ('waiting', 'drawing') GROUP BY 1, 2, 3, 4""",
+        [job],
+    )
+    return [tuple(row) for row in rows]
+
+
+def made_progress(db: sqlite3.Connection, task: Task) -> None:
+    """A batch that gives pictures is not the one that ends workers: its attempts are forgotten."""
+    db.execute("UPDATE tasks SET attempts = 0 WHERE id = ?", [task.id])
+
+
+def close_draft(db: sqlite3.Connection, task: Task, stopped: bool) -> bool:
+    """Ends a draft task inside the caller's transaction and queues the scoring of what it drew; False while pictures are missing.
+
+    stopped: the job was cancelled or failed, so what is missing will not come.
+    """
+    numbers = Draft.from_dict(task.payload).numbers
+    marks = _marks(numbers)
+    rows = db.execute(f"SELECT number, state FROM images WHERE job_id = ? AND number IN ({marks})", [task.job, *numbers]).fetchall()
+    drawn = [row["number"] for row in rows if row["state"] == "drawn"]
+    if len(drawn) < len(numbers) and not stopped:
+        return False
+    if stopped:
+        where = f"job_id = ? AND state IN ('waiting', 'drawing') AND number IN ({marks})"
+        db.execute(f"UPDATE images SET state = 'failed' WHERE {where}", [task.job, *numbers])
+    ended = db.execute(
+        "UPDATE tasks SET state = ?, worker = NULL, lease_until = NULL WHERE id = ? AND state IN ('waiting', 'leased') RETURNING position",
+        ["cancelled" if stopped else "done", task.id],
+    ).fetchone()
+    if ended and drawn:
+        db.execute(
+            "INSERT INTO tasks (job_id, kind, position, payload, state) VALUES (?, 'judge', ?, ?, 'waiting')",
+            [task.job, ended["position"], json.dumps({"numbers": sorted(drawn)})],
+        )
+    return True
+
+
+def close_judge(db: sqlite3.Connection, task: Task) -> bool:
+    """Ends a scoring task inside the caller's transaction; True when nothing of the job is left to do."""
+    db.execute("UPDATE tasks SET state = 'done', worker = NULL, lease_until = NULL WHERE id = ?", [task.id])
+    left = db.execute("SELECT count(*) FROM tasks WHERE job_id = ? AND state IN ('waiting', 'leased')", [task.job]).fetchone()[0]
+    return left == 0
+
+
+def finish_job(db: sqlite3.Connection, job: int) -> None:
+    db.execute("UPDATE jobs SET state = 'done', finished = ? WHERE id = ? AND state = 'running'", [now(), job])
+
+
+def draft_of(store: Store, task: Task) -> dict[str, Any]:
+    """The batch, as a Draft's dict, that a scoring task is about."""
+    where = "job_id = ? AND kind = 'draft' AND position = ?"
+    return json.loads(store.db.execute(f"SELECT payload FROM tasks WHERE {where}", [task.job, task.position]).fetchone()[0])
+
+
+def _task(row: sqlite3.Row) -> Task:
+    return Task(row["id"], row["job_id"], row["kind"], row["position"], row["attempts"], json.loads(row["payload"]))
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))

@@ -1,0 +1,65 @@
+"""Rows as the JSON that the page and the HTTP door show."""
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from studio.store import images
+from studio.store.db import Store
+from studio.store.scores import Percentiles
+
+Json = dict[str, Any]
+
+
+def job_view(store: Store, row: sqlite3.Row) -> Json:
+    """A job without its pictures. `step`, `steps` and `eta` are of the batch being drawn; who knows them better fills them in."""
+    done = store.db.execute("SELECT count(*) FROM images WHERE job_id = ? AND state = 'drawn'", [row["id"]]).fetchone()[0]
+    names = ("id", "state", "prompt", "tier", "family", "card", "created", "started", "finished", "draft", "keep", "parent")
+    return {name: row[name] for name in names} | {
+        "request": json.loads(row["request"]),
+        "error": json.loads(row["error"]) if row["error"] else None,
+        "done": done,
+        "step": 0,
+        "steps": row["steps"],
+        "eta": None,
+    }
+
+
+def image_views(store: Store, rows: Sequence[sqlite3.Row], percentiles: Percentiles) -> list[Json]:
+    """Pictures with their scores, verdicts and descent, in the order of `rows`."""
+    ids = [row["id"] for row in rows]
+    scores, made_from = images.scores_of(store, ids), images.children(store, ids)
+    return [_image_view(row, scores[row["id"]], made_from[row["id"]], percentiles) for row in rows]
+
+
+def _image_view(row: sqlite3.Row, scores: list[sqlite3.Row], made_from: list[int], percentiles: Percentiles) -> Json:
+    kept = None if row["kept_by_person"] is None else bool(row["kept_by_person"])
+    # A person's word wins over the verdict; the reasons stay, for they are what was overruled.
+    verdict = row["verdict"] if kept is None else "kept" if kept else "rejected"
+    same = ("number", "seed", "state", "width", "height", "rank", "tier", "card", "prompt", "parent", "steps", "guidance", "seconds")
+    return {name: row[name] for name in same} | {
+        "id": row["id"],
+        "job": row["job_id"],
+        "url": f"/image/{row['id']}.png",
+        "thumb": f"/thumb/{row['id']}.webp",
+        "verdict": verdict,
+        "reasons": json.loads(row["reasons"] or "[]"),
+        "kept_by_person": kept,
+        "scores": [_score_view(score, percentiles) for score in scores],
+        "created": row["drawn"],
+        "children": made_from,
+    }
+
+
+def _score_view(row: sqlite3.Row, percentiles: Percentiles) -> Json:
+    return {name: row[name] for name in ("dimension", "value", "threshold", "bound", "note", "scorer", "version")} | {
+        "passed": None if row["passed"] is None else bool(row["passed"]),
+        "hard": bool(row["hard"]),
+        "percentile": percentiles.of(row["dimension"], row["scorer"], row["version"], row["value"]),
+    }
+
+
+def lineage_view(rows: Sequence[sqlite3.Row]) -> list[Json]:
+    return [{"id": row["id"], "tier": row["tier"], "thumb": f"/thumb/{row['id']}.webp"} for row in rows]

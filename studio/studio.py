@@ -1,0 +1,302 @@
+"""The studio as the page and the HTTP door use it: what can be asked of it, and what it tells as things happen."""
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.cards import Catalogue, Tier
+from models.errors import BadInput, NotFound
+from models.machine import usable_cores
+from models.memory import Machine
+from models.words import read_prompt
+from pipelines.fields import text, whole
+from pipelines.promote import promotion
+from pipelines.request import DRAFT_LIMIT, PROMPT_LIMIT, Request
+from pipelines.tasks import tasks_for
+from studio import __version__, files
+from studio.events import Door, Hub, Message
+from studio.store import Store, images, jobs, views
+from studio.store.scores import Percentiles
+from studio.store.timings import timing
+from studio.store.views import Json
+from studio.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+
+PERSON = "local"
+PAGE_LIMIT = 200
+
+
+@dataclass
+class Progress:
+    """The batch a job is drawing, as the worker last told."""
+
+    step: int
+    steps: int
+    eta: float | None
+    told: float  # monotonic seconds
+
+
+class Studio:
+    """Everything behind the page. Handlers call it from any thread; `start` brings up the worker, `stop` ends it.
+
+    data_dir: where all is kept. family: the one the page starts with. engine: "local", or "scripted[:SECONDS]" in tests.
+    Raises NotFound for an unknown family, Unavailable when the database cannot be opened.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        catalogue: Catalogue,
+        family: str = "embedded",
+        engine: str = "local",
+        device: str | None = None,
+        models_dir: Path | None = None,
+    ) -> None:
+        self.data_dir, self.catalogue = data_dir, catalogue
+        self.family = catalogue.family(family).name
+        self.store = Store(data_dir / "studio.db")
+        self.hub = Hub()
+        self.percentiles = Percentiles(self.store)
+        self._models_dir = models_dir
+        self._door = Door(self._hear)
+        self._supervisor = Supervisor(
+            self.store, self._door, data_dir, family, device, models_dir, engine, on_state=self._device_is, on_released=self._tell_jobs
+        )
+        self._state, self._note = "starting", ""
+        self._words = self.store.setting("device") or Machine("cpu", "", 0, 0, usable_cores()).words
+        self._progress: dict[int, Progress] = {}
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def start(self) -> None:
+        """Starts the worker; returns at once."""
+        self._supervisor.start()
+
+    def stop(self) -> None:
+        """Ends every stream and the worker. What was under way waits in the queue for the next start. May be called twice."""
+        with self._lock:
+            if self._stopped:
+                return
+            self._stopped = True
+        self.hub.close()
+        self._supervisor.stop()
+        self._door.close()
+        self.store.close()
+
+    @property
+    def worker_pid(self) -> int | None:
+        return self._supervisor.pid
+
+    # What can be asked.
+
+    def about(self) -> Json:
+        """What the page needs to draw itself; see GET /api/studio."""
+        return {
+            "version": __version__,
+            "person": PERSON,
+            "family": self.family,
+            "families": [
+                {"name": family.name, "title": family.title, "tiers": [self._about_tier(family.name, tier) for tier in family.tiers.values()]}
+                for family in self.catalogue.families.values()
+            ],
+            "limits": {"draft": DRAFT_LIMIT, "prompt": PROMPT_LIMIT},
+            **self.device(),
+        }
+
+    def device(self) -> Json:
+        return {
+            "device": {"words": self._words, "state": self._state, "note": self._note},
+            "queued": jobs.count_queued(self.store),
+        }
+
+    def submit(self, data: object, person: str = PERSON) -> Json:
+        """Queues what a JSON value asks for; the job. Raises BadInput."""
+        return self._queue(Request.from_dict(data, self.catalogue), person)
+
+    def promote(self, image: int, tier: object, draft: object = 1, person: str = PERSON) -> Json:
+        """Takes a picture to a higher tier; the job. Raises NotFound, BadInput."""
+        row = images.image_row(self.store, image, person)
+        data = {"tier": tier, "draft": draft}
+        to_tier, count = text(data, "tier", 80), whole(data, "draft", 1, DRAFT_LIMIT, 1)
+        made = Request.from_dict(jobs.request_of(jobs.job_row(self.store, row["job_id"])), self.catalogue)
+        return self._queue(promotion(made, image, row["seed"], to_tier, self.catalogue, count), person)
+
+    def cancel(self, job: int, person: str = PERSON) -> Json:
+        """Stops a job within one step. Raises NotFound, NotNow."""
+        jobs.cancel_job(self.store, job, person)
+        self._door.send({"cancel": job})
+        self._tell_jobs([job])
+        return self.job(job, person)
+
+    def keep(self, image: int, choice: object, person: str = PERSON) -> Json:
+        """A person's word on a picture: True keeps it, False rejects it, None leaves it to the verdict. Raises NotFound, NotNow."""
+        if choice is not None and not isinstance(choice, bool):
+            raise BadInput("keep", "keep must be true, false or null.")
+        images.keep(self.store, image, choice, person)
+        self._tell_image(image)
+        return self._view(images.image_row(self.store, image, person))
+
+    def job(self, job: int, person: str = PERSON) -> Json:
+        """A job with its pictures, in number order. Raises NotFound."""
+        view = self._job_view(jobs.job_row(self.store, job, person))
+        return view | {"images": views.image_views(self.store, images.of_job(self.store, job), self.percentiles)}
+
+    def jobs(self, active: bool = False, person: str = PERSON) -> list[Json]:
+        """Newest first, without their pictures."""
+        return [self._job_view(row) for row in jobs.list_jobs(self.store, person, active)]
+
+    def images(self, before: int | None = None, limit: int = 60, person: str = PERSON) -> Json:
+        """Drawn pictures, newest first, from below the id `before`; `next` is the `before` of the following page."""
+        limit = max(1, min(limit, PAGE_LIMIT))
+        rows = images.history(self.store, person, before, limit + 1)
+        page = rows[:limit]
+        return {
+            "images": views.image_views(self.store, page, self.percentiles),
+            "next": page[-1]["id"] if len(rows) > limit else None,
+        }
+
+    def image(self, image: int, person: str = PERSON) -> Json:
+        """A picture with the request it came from and its lineage. Raises NotFound."""
+        row = images.image_row(self.store, image, person)
+        return self._view(row) | {
+            "request": jobs.request_of(jobs.job_row(self.store, row["job_id"])),
+            "lineage": views.lineage_view(images.lineage(self.store, image)),
+        }
+
+    def picture_file(self, image: int, person: str = PERSON) -> Path:
+        """The original file. Raises NotFound."""
+        return files.find_picture(self.data_dir, images.image_row(self.store, image, person)["path"])
+
+    def thumb_file(self, image: int, person: str = PERSON) -> Path:
+        """The thumbnail, made again if it is gone. Raises NotFound."""
+        return files.find_thumb(self.data_dir, images.image_row(self.store, image, person)["path"])
+
+    def words(self, data: dict[str, Any]) -> Json:
+        """How a model reads a prompt: tokens by encoder, words it does not know, and who would know them. Raises BadInput."""
+        prompt = text(data, "prompt", PROMPT_LIMIT)
+        family, tier = text(data, "family", 80) or self.family, text(data, "tier", 80) or "preview"
+        try:
+            _, card = self.catalogue.tier(family, tier)
+        except NotFound as error:
+            field = "family" if family not in self.catalogue.families else "tier"
+            raise BadInput(field, error.what, error.why, error.todo) from error
+        reading = read_prompt(card, prompt, self._models_dir)
+        # Offsets are into the text as it was sent, spaces in front included.
+        lead = len(data["prompt"]) - len(data["prompt"].lstrip()) if prompt else 0
+        other = self.catalogue.known_by if reading.unknown else None
+        return {
+            "counts": {name: list(pair) for name, pair in reading.counts.items()},
+            "unknown": [{"word": word, "start": start + lead, "end": end + lead} for word, start, end in reading.unknown],
+            "knows": f"{other.title} can draw it: {other.download_gb:.0f} GB download" if other else "",
+            "cut": reading.cut,
+        }
+
+    # How it is done.
+
+    def _queue(self, request: Request, person: str) -> Json:
+        drafts = tasks_for(request, self.catalogue, lambda image: self._start_picture(image, person))
+        if request.parent is not None:
+            self._ask_for("parent", request.parent, person)
+        job = jobs.add_job(self.store, request, drafts, person)
+        self._door.send({"wake": True})
+        self._tell_jobs([job])
+        return self.job(job, person)
+
+    def _start_picture(self, image: int, person: str) -> Path:
+        self._ask_for("image", image, person)
+        return self.picture_file(image, person)
+
+    def _ask_for(self, field: str, image: int, person: str) -> None:
+        try:
+            images.image_row(self.store, image, person)
+        except NotFound as error:
+            raise BadInput(field, error.what, error.why, "Choose one from the history.") from error
+
+    def _about_tier(self, family: str, tier: Tier) -> Json:
+        card = self.catalogue.card(tier.card)
+        return {
+            "name": tier.name,
+            "title": tier.title,
+            "card": card.name,
+            "card_title": card.title,
+            "steps": tier.steps,
+            "guidance": tier.guidance,
+            "guidance_used": card.guidance_kind != "none",
+            "draft": tier.draft,
+            "keep": tier.keep,
+            "sizes": [{"name": name, "width": width, "height": height} for name, (width, height) in tier.sizes.items()],
+            "negative_used": card.negative,
+            "next": self.catalogue.family(family).next_tier(tier.name),
+        }
+
+    def _job_view(self, row: Any) -> Json:
+        view = views.job_view(self.store, row)
+        if row["state"] not in ("queued", "running"):
+            return view | {"step": view["steps"] if row["state"] == "done" else 0}
+        progress = self._progress.get(row["id"])
+        if progress is None:
+            return view | {"eta": self._estimate(row["id"])}
+        eta = None if progress.eta is None else max(0.0, round(progress.eta - (time.monotonic() - progress.told), 2))
+        return view | {"step": progress.step, "steps": progress.steps, "eta": eta}
+
+    def _estimate(self, job: int) -> float | None:
+        """Seconds until a job that waits is done, from this machine's own timings: those before it and itself."""
+        total = 0.0
+        for card, steps, width, height, count in jobs.ahead_of(self.store, job):
+            seconds = timing(self.store, self._words, card, width, height).of_draft(count, steps)
+            if seconds is None:
+                return None
+            total += seconds
+        return round(total, 2)
+
+    def _view(self, row: Any) -> Json:
+        return views.image_views(self.store, [row], self.percentiles)[0]
+
+    # What is told.
+
+    def _hear(self, message: Message) -> None:
+        """A message of the worker's, on the link's thread."""
+        event = message.pop("event")
+        if event == "step":
+            self._progress[message["job"]] = Progress(message["step"], message["steps"], message["eta"], time.monotonic())
+            self.hub.publish("step", message, PERSON)
+        elif event == "preview":
+            self.hub.publish("preview", message, PERSON)
+        elif event == "image":
+            self._tell_image(message["id"])
+        elif event == "job":
+            self._tell_jobs([message["id"]])
+        elif event == "device":
+            if message["words"] and message["words"] != self._words:
+                self._words = message["words"]
+                self.store.set("device", self._words)
+            self._device_is(message["state"], message["note"])
+        else:
+            log.warning("the worker said %r, which nobody understands", event)
+
+    def _device_is(self, state: str, note: str) -> None:
+        # What went wrong while warming up stays on show until a task tells otherwise.
+        with self._lock:
+            self._state, self._note = state, note
+        self.hub.publish("device", self.device())
+
+    def _tell_jobs(self, ids: list[int]) -> None:
+        for job in ids:
+            row = jobs.job_row(self.store, job)
+            if row["state"] not in ("queued", "running"):
+                self._progress.pop(job, None)
+            if self.hub.watched:
+                self.hub.publish("job", self._job_view(row), row["person"])
+        if self.hub.watched:
+            self.hub.publish("device", self.device())
+
+    def _tell_image(self, image: int) -> None:
+        if self.hub.watched:
+            row = images.image_row(self.store, image, drawn=False)
+            self.hub.publish("image", self._view(row), row["person"])
+

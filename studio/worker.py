@@ -1,0 +1,235 @@
+"""The device worker: a process that leases tasks, draws, saves and scores. `python -m studio.worker`, started by the supervisor.
+
+It is the only process that imports torch. It ends when its standard input does, for then the page is gone.
+"""
+from __future__ import annotations
+
+import base64
+import logging
+import logging.handlers
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from models.cards import Catalogue, load_catalogue
+from models.errors import StudioError
+from models.finish import finish
+from models.spec import Engine, ImageSpec, Picture, Preview, Step
+from pipelines.tasks import Draft
+from studio import events, files
+from studio.config import WorkerSetup, quiet_libraries
+from studio.engines import Engines
+from studio.judging import Judge
+from studio.pace import Pace
+from studio.saving import Saver
+from studio.store import Store, jobs
+from studio.store.jobs import Task
+
+log = logging.getLogger("studio.worker")
+
+LOADING_LEASE = 1800.0  # seconds a task may take before its first step: a big model is read from disk meanwhile
+STEP_LEASE = 120.0  # at least this long for the next step
+LEASE_STEPS = 20  # and as long as this many steps took
+IDLE_SECONDS = 1.0
+CANCEL_SECONDS = 0.1
+RENEW_SECONDS = 1.0
+PREVIEW_SECONDS = 0.08
+
+
+class Stopped(Exception):
+    """The job was cancelled or has failed meanwhile."""
+
+
+class Worker:
+    """One device, one engine loaded, one task at a time; files are written beside it."""
+
+    def __init__(self, setup: WorkerSetup, store: Store, catalogue: Catalogue) -> None:
+        self.setup, self.store, self.catalogue = setup, store, catalogue
+        self.wake = threading.Event()
+        self.cancelled: set[int] = set()
+        self.link: events.Link | None = None
+        self._looked = self._renewed = time.monotonic()
+        self.engines = Engines(setup.engine, catalogue, setup.device, Path(setup.models_dir) if setup.models_dir else None)
+        self.judge = Judge(store, Path(setup.data_dir), catalogue)
+        self.saver = Saver(store, Path(setup.data_dir), self.tell, self.wake, self.fail)
+
+    def tell(self, event: str, **message: object) -> None:
+        """To the page. The page gone means the end, which standard input brings about."""
+        if self.link is not None:
+            self.link.send({"event": event, **message})
+
+    def hear(self, message: dict[str, Any]) -> None:
+        """From the page, on the link's thread."""
+        if "cancel" in message:
+            self.cancelled.add(message["cancel"])
+        self.wake.set()
+
+    def warm_up(self) -> None:
+        """Draws and scores one picture of the default family, so that the first click does not pay for imports and loading."""
+        self.tell("device", state="starting", note="", words="")
+        note = ""
+        try:
+            tier, card = self.catalogue.tier(self.setup.family, "preview")
+            self.engines.prepare()
+            self.judge.device = self.engines.words
+            width, height = min(tier.sizes.values(), key=lambda size: size[0] * size[1])
+            spec = ImageSpec("warm-up", width, height, min(2, tier.steps), tier.guidance, (0,))
+            for event in self.engines.get(card.name).generate(spec):
+                if isinstance(event, Picture):
+                    self.judge.warm_up(event.image, card.name)
+        except StudioError as error:
+            note = str(error)
+        except Exception as error:
+            log.exception("warming up failed")
+            note = f"Warming up failed ({type(error).__name__}: {error}); see logs/worker.log."
+        self.tell("device", state="ready", note=note, words=self.engines.words)
+
+    def run(self) -> None:
+        """Works until the process ends."""
+        busy = False
+        while True:
+            task = jobs.lease(self.store, self.setup.name, LOADING_LEASE)
+            if busy != (task is not None):
+                busy = task is not None
+                self.tell("device", state="busy" if busy else "ready", note="", words=self.engines.words)
+            if task is None:
+                self.wake.wait(IDLE_SECONDS)
+                self.wake.clear()
+                continue
+            self.do(task)
+
+    def do(self, task: Task) -> None:
+        """One task, with every way it can end."""
+        self.tell("job", id=task.job)
+        try:
+            if task.kind == "draft":
+                self.draw(task)
+            else:
+                for image in self.judge.judge(task):
+                    self.tell("image", id=image)
+        except Stopped:
+            self.saver.wait()
+            with self.store.write() as db:
+                jobs.close_draft(db, task, stopped=True)
+        except Exception as error:
+            self.saver.wait()
+            self.fail(task, error)
+        self.cancelled.discard(task.job)
+        self.tell("job", id=task.job)
+
+    def fail(self, task: Task, error: BaseException) -> None:
+        """Ends the task's job with what a person can mend, or with where the bug is written down."""
+        if isinstance(error, StudioError):
+            jobs.fail_task(self.store, task, error.what, error.why, error.todo)
+        else:
+            log.error("job %d, %s task %d", task.job, task.kind, task.id, exc_info=error)
+            why = f"{type(error).__name__}: {error}"[:500]
+            where = Path(self.setup.data_dir) / "logs" / "worker.log"
+            jobs.fail_task(self.store, task, f"A bug stopped this job: see {where}, job {task.job}.", why, "Please report it with that text.")
+        self.tell("job", id=task.job)
+
+    def draw(self, task: Task) -> None:
+        """Draws what is missing of a batch; each finished picture goes to the saver at once. Raises Stopped."""
+        draft = Draft.from_dict(task.payload)
+        draft = draft.only(jobs.missing(self.store, task.job, draft.numbers))
+        if not draft.numbers:
+            with self.store.write() as db:
+                jobs.close_draft(db, task, stopped=False)
+            return
+        number = dict(zip(draft.spec.seeds, draft.numbers, strict=True))
+        about = self.saver.about(task.job, draft)
+        engine = self.engines.get(draft.card)
+        pace = Pace(self.store, self.engines.words, draft, task.job)
+        shown: dict[int, float] = {}
+        drawn: list[Picture] = []
+        with self._checked(engine, draft.spec, task.job) as stream:
+            for event in stream:
+                if isinstance(event, Step):
+                    eta = pace.step(event)
+                    self._step(task, [number[seed] for seed in event.seeds], event.index, event.total, eta, pace.longest)
+                elif isinstance(event, Preview):
+                    if time.monotonic() - shown.get(event.seed, 0.0) > PREVIEW_SECONDS:
+                        shown[event.seed] = time.monotonic()
+                        self._show(task.job, number[event.seed], event)
+                elif draft.finish is None:
+                    pace.picture()
+                    self.saver.save(task, draft, number[event.seed], event, about)
+                else:
+                    drawn.append(event)
+        # Finishing draws too, so it waits until the engine has let go of the batch.
+        for picture in drawn:
+            assert draft.finish is not None
+
+            def on_step(done: int, total: int, numbers: list[int] = [number[picture.seed]]) -> None:  # noqa: B006
+                if self._stopped(task.job):
+                    raise Stopped
+                self._step(task, numbers, done, total, pace.left(), pace.longest)
+
+            whole = finish(engine, picture, draft.finish, draft.spec, on_step)
+            pace.picture()
+            self.saver.save(task, draft, number[picture.seed], whole, about)
+        pace.learn()
+
+    @contextmanager
+    def _checked(self, engine: Engine, spec: ImageSpec, job: int) -> Iterator[Iterator[Step | Preview | Picture]]:
+        """The engine's events; raises Stopped at the next one after a cancel, and always closes the stream, which stops the device."""
+        stream = engine.generate(spec)
+
+        def checked() -> Iterator[Step | Preview | Picture]:
+            for event in stream:
+                if self._stopped(job):
+                    raise Stopped
+                yield event
+
+        try:
+            yield checked()
+        finally:
+            close = getattr(stream, "close", None)
+            if close is not None:
+                close()
+
+    def _stopped(self, job: int) -> bool:
+        """The page pushes a cancel; the database, looked at now and then, is what holds."""
+        if job not in self.cancelled and time.monotonic() - self._looked > CANCEL_SECONDS:
+            self._looked = time.monotonic()
+            if jobs.has_ended(self.store, job):
+                self.cancelled.add(job)
+        return job in self.cancelled
+
+    def _step(self, task: Task, numbers: list[int], step: int, steps: int, eta: float | None, longest: float) -> None:
+        """Tells of a step, and holds on to the task for as long as the next ones may take."""
+        self.tell("step", job=task.job, numbers=numbers, step=step, steps=steps, eta=eta)
+        if time.monotonic() - self._renewed > RENEW_SECONDS:
+            self._renewed = time.monotonic()
+            jobs.renew(self.store, task.id, self.setup.name, max(STEP_LEASE, LEASE_STEPS * longest))
+
+    def _show(self, job: int, number: int, preview: Preview) -> None:
+        data = base64.b64encode(files.preview_jpeg(preview.image)).decode("ascii")
+        self.tell("preview", job=job, number=number, src=f"data:image/jpeg;base64,{data}")
+
+
+def main() -> None:
+    quiet_libraries()
+    setup = WorkerSetup.from_line(sys.stdin.buffer.readline())
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    handler = logging.handlers.RotatingFileHandler(Path(setup.data_dir) / "logs" / "worker.log", maxBytes=2 * 2**20, backupCount=3)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    worker = Worker(setup, Store(Path(setup.data_dir) / "studio.db"), load_catalogue())
+    worker.link = events.connect(setup.address, bytes.fromhex(setup.key), worker.hear)
+    worker.warm_up()
+    worker.run()
+
+
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    # At once: nothing here is worth finishing that a page without us could not start again.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
