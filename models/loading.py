@@ -135,17 +135,18 @@ class Adapters:
             return
         names = [f"lora_{index}" for index in range(len(loras))]
         if [lora.path for lora in loras] != [lora.path for lora in self._now]:
-            self._remove()
-            for index, lora in enumerate(loras):
-                self._load(lora, names[index], f"loras.{index}")
+            if self._now:
+                self._pipe.unload_lora_weights()
+            self._now = ()
+            try:
+                for index, lora in enumerate(loras):
+                    self._load(lora, names[index], f"loras.{index}")
+            except BadInput:
+                self._pipe.unload_lora_weights()  # Those before it too: the base must be itself again.
+                raise
         if loras:
             self._pipe.set_adapters(names, adapter_weights=[lora.weight for lora in loras])
         self._now = loras
-
-    def _remove(self) -> None:
-        if self._now:
-            self._pipe.unload_lora_weights()
-        self._now = ()
 
     def _load(self, lora: LoraUse, name: str, field: str) -> None:
         from safetensors import SafetensorError, safe_open
@@ -159,8 +160,6 @@ class Adapters:
         try:
             self._pipe.load_lora_weights(str(lora.path.parent), weight_name=lora.path.name, adapter_name=name, local_files_only=True)
         except Exception as error:  # diffusers and peft raise a dozen kinds here; all of them mean: this file does not fit.
-            self._pipe.unload_lora_weights()
             raise BadInput(field, f"{lora.path.name} does not fit this model.", f"{type(error).__name__}: {error}"[:400]) from error
         if name not in set(self._pipe.get_list_adapters().get("transformer", ())) - before:
-            self._pipe.unload_lora_weights()
             raise BadInput(field, f"{lora.path.name} changes nothing in this model.", f"Its first key is {keys[0] if keys else 'none'}.")

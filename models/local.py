@@ -92,6 +92,8 @@ class LocalEngine:
             self._busy.release()
 
     def _draw_all(self, spec: ImageSpec, images: tuple[Image.Image, ...], emit: Emit) -> None:
+        if not self.plan.fits:
+            raise Unavailable(self.plan.words, "", "Choose a smaller model, or a machine with more memory.")
         embeddings = self._embeddings(spec)
         self._load_drawing(spec)
         waiting = [_Batch(spec.seeds, images)]
@@ -205,8 +207,6 @@ class LocalEngine:
 
     def _load_drawing(self, spec: ImageSpec) -> None:
         if self._pipe is None:
-            if not self.plan.fits:
-                raise Unavailable(self.plan.words, "", "Choose a smaller model, or a machine with more memory.")
             self._pipe = load_pipeline(self.card, self.plan, self.models_dir, part="drawing")
             self._adapters = Adapters(self._pipe)
             if self.previews:
