@@ -4,6 +4,7 @@ It answers with the events of a real engine in the real order (per step one `Ste
 a `Picture` a seed, in the order of the seeds) and depends on numpy and PIL alone. A seed gives the same picture whatever
 batch it rode in, and whatever the prompt: tests compare pixels.
 """
+
 from __future__ import annotations
 
 import time

@@ -1,1 +1,1 @@
-"""What happens to a request: the door, the tasks it becomes, the verdicts on its pictures, and the way to the next tier. No torch, no web."""
+"""What happens to a request: the door, the tasks it becomes, the verdicts on its pictures, and the way up. No torch, no web."""

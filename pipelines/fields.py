@@ -3,6 +3,7 @@
 Every reader takes the object and the name of a field, and raises BadInput that names it; null and absent are the same.
 Nothing else is raised whatever the value: numbers of any size, NaN, lone surrogates, nested junk.
 """
+
 from __future__ import annotations
 
 import difflib
@@ -35,7 +36,9 @@ def text(data: Mapping[object, object], name: str, limit: int, field: str | None
         kind = unicodedata.category(character)
         if kind == "Cs" or (kind == "Cc" and character not in "\n\t"):
             what = "half of a character" if kind == "Cs" else "a control character"
-            raise BadInput(field, f"{name} holds {what} at place {place} (U+{ord(character):04X}).", todo="Delete it, or type the text anew.")
+            raise BadInput(
+                field, f"{name} holds {what} at place {place} (U+{ord(character):04X}).", todo="Delete it, or type the text anew."
+            )
     # What is only spaces and invisible marks is nothing.
     return value.strip() if any(unicodedata.category(character)[0] not in "ZC" for character in value) else ""
 
@@ -113,6 +116,6 @@ def safe(words: str) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    """"a, b and c"."""
+    """ "a, b and c"."""
     names = list(names)
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else "none"

@@ -3,6 +3,7 @@
 `same-noise`: the same model starts from the same seed and takes more steps. `img2img`: the picture is the start, changed by
 the tier's strength. `reference`: the picture is shown to a model that has no img2img.
 """
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

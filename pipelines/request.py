@@ -3,6 +3,7 @@
 `Request.from_dict` is the one door: whatever JSON comes in, either a complete `Request` comes out (counts, steps, guidance
 and seeds filled in from the tier) or `BadInput` that names the field, dotted where nested, with the cause and the way out.
 """
+
 from __future__ import annotations
 
 import difflib
@@ -178,7 +179,10 @@ def _seeds(data: Mapping[object, object]) -> tuple[int, ...]:
     for place, seed in enumerate(seeds):
         if first_place.setdefault(seed, place) != place:
             raise BadInput(
-                f"seeds.{place}", f"Seed {seed} is there twice.", "The same seed would draw the same picture again.", "Leave one of them out."
+                f"seeds.{place}",
+                f"Seed {seed} is there twice.",
+                "The same seed would draw the same picture again.",
+                "Leave one of them out.",
             )
     return seeds
 
@@ -236,9 +240,13 @@ def _start_picture(data: Mapping[object, object], tier: Tier, card: ModelCard) -
     strength = real(data, "strength", 0.0, 1.0, None)
     if role == "none":
         if image is not None:
-            raise BadInput("role", f"Picture {image} has no role.", todo='Say "img2img" to start from it, or "reference" to show it to the model.')
+            raise BadInput(
+                "role", f"Picture {image} has no role.", todo='Say "img2img" to start from it, or "reference" to show it to the model.'
+            )
         if strength is not None:
-            raise BadInput("strength", "strength is for img2img only.", "Without a start picture there is nothing to keep.", "Leave it empty.")
+            raise BadInput(
+                "strength", "strength is for img2img only.", "Without a start picture there is nothing to keep.", "Leave it empty."
+            )
         return None, role, None
     if image is None:
         raise BadInput("image", f'The role "{role}" needs a picture.', todo="Choose one from the history.")
@@ -248,7 +256,9 @@ def _start_picture(data: Mapping[object, object], tier: Tier, card: ModelCard) -
         if not card.reference:
             raise BadInput("role", f"{card.title} takes no reference picture.", todo=_other_role(card))
         if strength is not None:
-            raise BadInput("strength", "strength is for img2img only.", "A reference picture is shown to the model whole.", "Leave it empty.")
+            raise BadInput(
+                "strength", "strength is for img2img only.", "A reference picture is shown to the model whole.", "Leave it empty."
+            )
         return image, role, None
     if strength == 0:
         raise BadInput("strength", "strength must be more than 0 and at most 1; you asked for 0.", "Nothing new would be drawn.")
@@ -265,4 +275,6 @@ def _other_role(card: ModelCard) -> str:
 
 def _refuse_budget(data: Mapping[object, object]) -> None:
     if data.get("budget") is not None:
-        raise BadInput("budget", "This studio takes no budget yet.", "Every candidate is drawn once and nothing is retried.", "Leave it empty.")
+        raise BadInput(
+            "budget", "This studio takes no budget yet.", "Every candidate is drawn once and nothing is retried.", "Leave it empty."
+        )

@@ -1,4 +1,5 @@
 """A request cut into what a worker takes at a time: small batches, so that first pictures come early and a crash loses little."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping

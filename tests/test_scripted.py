@@ -1,4 +1,5 @@
 """The scripted engine: the events of a real engine, in order; a seed is a picture; closing stops it within one step."""
+
 from __future__ import annotations
 
 import numpy as np

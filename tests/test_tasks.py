@@ -1,4 +1,5 @@
 """Batches: every candidate once, small enough that first pictures come early, and the same again after a round through JSON."""
+
 from __future__ import annotations
 
 import json
@@ -25,7 +26,8 @@ def tasks(**data) -> list[Draft]:
 
 def test_eight_previews_of_the_embedded_family_ride_together():
     (task,) = tasks()
-    assert task.numbers == tuple(range(1, 9)) and task.spec.seeds == tuple(range(100, 108))
+    assert task.numbers == tuple(range(1, 9))
+    assert task.spec.seeds == tuple(range(100, 108))
     assert (task.card, task.spec.width, task.spec.height, task.finish) == ("embedded", 256, 256, None)
 
 
@@ -41,7 +43,8 @@ def test_every_candidate_is_in_one_small_batch(family, tier):
 
 def test_premium_is_finished():
     finish = tasks(tier="premium")[0].finish
-    assert finish is not None and finish.scale == 2
+    assert finish is not None
+    assert finish.scale == 2
 
 
 def test_pictures_and_loras_become_files():
@@ -50,7 +53,9 @@ def test_pictures_and_loras_become_files():
     assert [(lora.path, lora.weight) for lora in task.spec.loras] == [(Path("foil.safetensors"), 0.7)]
 
 
-@pytest.mark.parametrize("data", [{}, {"tier": "premium"}, {"role": "img2img", "image": 3}, {"loras": [{"name": "foil"}], "size": "banner"}])
+@pytest.mark.parametrize(
+    "data", [{}, {"tier": "premium"}, {"role": "img2img", "image": 3}, {"loras": [{"name": "foil"}], "size": "banner"}]
+)
 def test_a_task_survives_json(data):
     for task in tasks(**data):
         assert Draft.from_dict(json.loads(json.dumps(task.to_dict()))) == task
@@ -71,6 +76,7 @@ def test_an_engine_takes_a_task():
 def test_batches_are_few_and_even(count, size):
     batches = even_batches(count, size)
     lengths = [end - start for start, end in batches]
-    assert sum(lengths) == count and len(batches) == -(-count // size)
+    assert sum(lengths) == count
+    assert len(batches) == -(-count // size)
     assert not lengths or (max(lengths) <= size and max(lengths) - min(lengths) <= 1 and min(lengths) >= 1)
     assert all(end == start for (_, end), (start, _) in pairwise(batches))

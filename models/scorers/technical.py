@@ -1,0 +1,170 @@
+"""Technical defects of a picture, from its pixels alone: size, sharpness, exposure, blocks, flat frames.
+
+A gate, never a ranking: such measures say nothing about what people prefer. Each answers 0..100. In `resolution`, `sharpness`
+and `exposure` higher is better; `blockiness` and `flatness` name a defect, and lower is better.
+numpy and PIL only; about 10 ms each for a picture of one megapixel on one core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from PIL import Image
+
+from models.spec import Score, ScoreContext
+
+# Sharpness looks at edges within this many pixels on either side, in a picture whose longest side is at most MEASURED_SIDE.
+REACH = 4
+MEASURED_SIDE = 1536
+BLOCK = 8
+FAINT = 10  # grey levels (of 255) below which a difference is noise or a smooth tone, not an edge
+
+
+class Technical:
+    """The five measures of this module as one scorer."""
+
+    name = "technical"
+    version = "1"
+    dimensions: tuple[str, ...] = ("resolution", "sharpness", "exposure", "blockiness", "flatness")
+
+    def score(self, pictures: Sequence[Image.Image], context: ScoreContext) -> list[list[Score]]:
+        """One list a picture, in the order of `dimensions`."""
+        return [self._one(picture, context) for picture in pictures]
+
+    def _one(self, picture: Image.Image, context: ScoreContext) -> list[Score]:
+        rgb = np.asarray(picture.convert("RGB"))
+        grey = np.asarray(picture.convert("L"))
+        measures: list[tuple[str, Callable[[], float | None], str]] = [
+            ("resolution", lambda: resolution(picture.size, (context.width, context.height)), ""),
+            ("sharpness", lambda: sharpness(grey), "There is no edge strong enough to measure."),
+            ("exposure", lambda: exposure(rgb), ""),
+            ("blockiness", lambda: blockiness(grey), f"The picture is smaller than three blocks of {BLOCK} pixels."),
+            ("flatness", lambda: flatness(rgb), ""),
+        ]
+        scores = []
+        for dimension, measure, why_not in measures:
+            value = measure()
+            note = why_not if value is None else ""
+            scores.append(Score(dimension, None if value is None else round(value, 1), self.name, self.version, note))
+        return scores
+
+
+def resolution(size: tuple[int, int], asked: tuple[int, int]) -> float:
+    """100 when the longest and the shortest side are at least as asked for (pixels); else the smaller of their two shares x 100."""
+    (long, short), (long_asked, short_asked) = (sorted(pair, reverse=True) for pair in (size, asked))
+    return 100.0 * min(1.0, long / long_asked, short / short_asked)
+
+
+def sharpness(grey: np.ndarray) -> float | None:
+    """How narrow the sharpest edges are: 100 = a step from one pixel to the next, 0 = no steeper than a ramp. None without edges.
+
+    grey: (height, width) uint8. Edge width is Marziliano et al., "A no-reference perceptual blur metric" (ICIP 2002); here it is
+    told by how much of the contrast R within +-4 pixels falls between the two neighbours of a pixel, g / R. For a step blurred by
+    a Gaussian of s pixels that is .68 at s = 1, .49 at 1.5, .40 at 2 and .32 at 3, and .25 for a plain ramp. Only edges with at
+    least a third of the picture's strongest contrast count, and of those the sharpest twentieth answers: a picture with a
+    blurred background is sharp if anything in it is in focus.
+    """
+    grey = _reduced(grey, MEASURED_SIDE)
+    if min(grey.shape) < 4 * REACH:
+        return None
+    every = 2 if grey.size > 512 * 512 else 1  # every second line tells as much of a large picture, in half the time
+    edges = [_edges(np.ascontiguousarray(plane[::every])) for plane in (grey, grey.T)]
+    steepest, contrast = (np.concatenate(parts) for parts in zip(*edges, strict=True))
+    strongest = _percentile(contrast, 99.8)
+    chosen = contrast >= max(FAINT, strongest / 3)
+    if strongest < FAINT or np.count_nonzero(chosen) < 32:
+        return None
+    ratio = steepest[chosen] / contrast[chosen].astype(np.float32)
+    place = int(0.95 * (len(ratio) - 1))
+    return float(np.clip((np.partition(ratio, place)[place] - 0.25) / 0.75, 0, 1) * 100)
+
+
+def _edges(plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(g, R) along the rows of a plane, both flat uint8: the steepest step over two pixels and the contrast, within +-REACH."""
+    steepest = _running(_spread(plane[:, :-2], plane[:, 2:]), 2 * REACH - 1, np.maximum)
+    contrast = _running(plane, 2 * REACH + 1, np.maximum) - _running(plane, 2 * REACH + 1, np.minimum)
+    return steepest.ravel(), contrast.ravel()
+
+
+def exposure(rgb: np.ndarray) -> float:
+    """100 = nothing is lost in highlights or shadows; 0 = everything is. rgb: (height, width, 3) uint8.
+
+    Too bright: the share of pixels with a clipped channel (>= 254) among those that are not white (>= 240 in all three): where light
+    clips a picture, colours lose one channel before the others; a white backdrop counts for nothing. Too dark: the brightest
+    half per cent below 96 of 255 (all lost at 32), or blacks that eat into dark colours: the share of plain black
+    times the share of the rest with a channel at 0. A night scene has its lights, and a black backdrop ends at the product.
+    """
+    brightest, darkest = (extreme(extreme(rgb[..., 0], rgb[..., 1]), rgb[..., 2]) for extreme in (np.maximum, np.minimum))
+    pixels = brightest.size
+    white, clipped = np.count_nonzero(darkest >= 240), np.count_nonzero(brightest >= 254)
+    clipped_white = np.count_nonzero((darkest >= 240) & (brightest >= 254))
+    rest = pixels - white
+    bright = (clipped - clipped_white) / rest if rest > 0.005 * pixels else 1.0
+
+    black = np.count_nonzero(brightest <= 2)
+    zeroed = np.count_nonzero(darkest <= 1) - np.count_nonzero((darkest <= 1) & (brightest <= 2))
+    eaten = black / pixels * (zeroed / (pixels - black) if black < pixels else 1.0)
+    dark = np.clip((96 - _percentile(brightest.ravel(), 99.5)) / 64, 0, 1)
+    return float(100 * (1 - max(bright, eaten, dark)))
+
+
+def blockiness(grey: np.ndarray) -> float | None:
+    """How visible an 8 x 8 grid is: 0 = not at all, 100 = heavy JPEG artifacts. None for less than three blocks a side.
+
+    grey: (height, width) uint8. After Wang, Sheikh and Bovik, "No-reference perceptual quality assessment of JPEG compressed
+    images" (ICIP 2002): steps between neighbours across the grid against steps elsewhere. A step counts by how far it stands out
+    over the steps beside it, and the grid's mean is compared with the *largest* mean of the seven other offsets, so that
+    planks and tiles, which favour one offset as well, do not pass for blocks.
+    """
+    if min(grey.shape) < 3 * BLOCK:
+        return None
+    return float(np.clip(25 * (_seams(grey) + _seams(np.ascontiguousarray(grey.T))) / 2, 0, 100))
+
+
+def _seams(plane: np.ndarray) -> float:
+    """The excess of lone steps at the grid's columns over any other offset, as a multiple of what is usual in this picture."""
+    steps = _spread(plane[:, :-1], plane[:, 1:])
+    around = np.maximum(steps[:, :-2], steps[:, 2:])
+    middle = steps[:, 1:-1]
+    lone = np.minimum(np.maximum(middle, around) - around, 24)
+    by_column = lone.mean(axis=0, dtype=np.float32)  # column j: the step from pixel j + 1 to pixel j + 2
+    by_offset = np.array([by_column[offset::BLOCK].mean() for offset in range(BLOCK)])
+    grid, others = by_offset[BLOCK - 2], np.delete(by_offset, BLOCK - 2)
+    return float((grid - others.max()) / (others.mean() + 0.3))
+
+
+def flatness(rgb: np.ndarray) -> float:
+    """100 = one tone all over (black frames, failed decodes, noise without a picture), 0 = 100 grey levels or more between light and dark.
+
+    rgb: (height, width, 3) uint8. The spread between the 1st and 99th percentile, in the channel where it is largest, after
+    averaging squares of about 1/32 of the longest side, which removes noise.
+    """
+    small = np.asarray(Image.fromarray(rgb).reduce(max(1, max(rgb.shape[:2]) // 32)))
+    low, high = np.percentile(small.reshape(-1, 3), [1, 99], axis=0)
+    return float(np.clip(1 - (high - low).max() / 100, 0, 1) * 100)
+
+
+def _reduced(plane: np.ndarray, side: int) -> np.ndarray:
+    factor = -(-max(plane.shape) // side)
+    return plane if factor == 1 else np.asarray(Image.fromarray(plane).reduce(factor))
+
+
+def _spread(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """|a - b| of unsigned bytes."""
+    return np.maximum(a, b) - np.minimum(a, b)
+
+
+def _running(plane: np.ndarray, length: int, extreme: np.ufunc) -> np.ndarray:
+    """The extreme of every `length` neighbours in a row; the result is `length` - 1 narrower."""
+    reached, result = 1, plane
+    while reached < length:
+        step = min(reached, length - reached)
+        result = extreme(result[:, :-step], result[:, step:])
+        reached += step
+    return result
+
+
+def _percentile(values: np.ndarray, percent: float) -> int:
+    counts = np.cumsum(np.bincount(values, minlength=256))
+    return int(np.searchsorted(counts, counts[-1] * percent / 100))

@@ -1,0 +1,217 @@
+"""Verdicts: each dimension against its threshold, and of the pictures that pass the first few by rank.
+
+Dimensions are never averaged into one number. What is averaged are *ranks* within one request, over differently trained verifiers
+and for the order alone: a single verifier is gamed by best-of-N ("Inference-time scaling for diffusion models beyond scaling
+denoising steps", arXiv 2501.09732). What a person decides stands outside and wins.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal, cast
+
+from models.cards import presets_folder
+from models.spec import Score
+from models.toml import Table
+
+Bound = Literal[">=", "<="]
+Outcome = Literal["kept", "spare", "rejected", "review"]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What a dimension is held against. hard: failing rejects; else it is shown and never rejects."""
+
+    dimension: str
+    bound: Bound
+    threshold: float
+    hard: bool
+
+    def passes(self, value: float) -> bool:
+        return value >= self.threshold if self.bound == ">=" else value <= self.threshold
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A quality profile. bars: in the order of the file. ranks: dimensions that order what passes.
+
+    thresholds, hard: what differs for a model, by card name and dimension.
+    """
+
+    name: str
+    title: str
+    about: str
+    bars: Mapping[str, Bar]
+    ranks: tuple[str, ...]
+    thresholds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    hard: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
+
+    def bars_for(self, card: str) -> dict[str, Bar]:
+        """The bars that hold for pictures of this model."""
+        thresholds, hard = self.thresholds.get(card, {}), self.hard.get(card, {})
+        return {
+            name: replace(bar, threshold=thresholds.get(name, bar.threshold), hard=hard.get(name, bar.hard))
+            for name, bar in self.bars.items()
+        }
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One dimension of one picture as it is shown. passed: None when not scored, or when the profile has no bar for it."""
+
+    dimension: str
+    value: float | None
+    threshold: float | None
+    bound: Bound
+    passed: bool | None
+    hard: bool
+    note: str
+    scorer: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """verdict: "kept" (passes, and among the first), "spare" (passes), "rejected" (a hard dimension fails) or "review" (none fails,
+    but one could not be measured). reasons: why not, like "sharpness 41 < 55". advice: the same for advisory dimensions.
+    rank: 1 = the first among those that pass; None for the others, and before `select`.
+    """
+
+    verdict: Outcome
+    reasons: list[str]
+    marks: list[Mark]
+    advice: list[str] = field(default_factory=list)
+    rank: int | None = None
+
+
+def judge(scores: Sequence[Score], profile: Profile, card: str = "") -> Verdict:
+    """The verdict on one picture by itself; one that passes is "spare" until `select` compares it with its siblings.
+
+    Of several scores of a dimension the last counts. A hard dimension of the profile without a score is not scored.
+    """
+    bars = profile.bars_for(card)
+    latest = {score.dimension: score for score in scores}
+    marks = [_mark(latest.get(name) or Score(name, None, "", "", "not measured yet"), bar) for name, bar in bars.items()]
+    marks += [_mark(score, None) for name, score in latest.items() if name not in bars]
+
+    failed = [_failure(mark) for mark in marks if mark.hard and mark.passed is False]
+    unknown = [
+        f"{mark.dimension} not scored" + (f": {mark.note}" if mark.note else "") for mark in marks if mark.hard and mark.passed is None
+    ]
+    advice = [_failure(mark) for mark in marks if not mark.hard and mark.passed is False]
+    if failed:
+        return Verdict("rejected", failed, marks, advice)
+    if unknown:
+        return Verdict("review", unknown, marks, advice)
+    return Verdict("spare", [], marks, advice)
+
+
+def select(candidates: Mapping[int, Sequence[Score]], keep: int, profile: Profile, card: str = "") -> dict[int, Verdict]:
+    """The verdict on every candidate of one request, by its number, in the order of the numbers.
+
+    Those that pass are ordered by the mean of their ranks over the profile's ranking dimensions (equal values share a rank; a
+    dimension that nobody has a score in is left out; who alone has none is last in it), then by number. The first `keep` are kept.
+    """
+    verdicts = {number: judge(candidates[number], profile, card) for number in sorted(candidates)}
+    passing = [number for number, verdict in verdicts.items() if verdict.verdict == "spare"]
+    values = {number: {mark.dimension: mark.value for mark in verdicts[number].marks} for number in passing}
+    bars = profile.bars_for(card)
+    total = dict.fromkeys(passing, 0.0)
+    for dimension in profile.ranks:
+        for number, rank in _ranks({number: values[number].get(dimension) for number in passing}, bars[dimension].bound).items():
+            total[number] += rank
+    for rank, number in enumerate(sorted(passing, key=lambda number: (total[number], number)), start=1):
+        verdicts[number] = replace(verdicts[number], rank=rank, verdict="kept" if rank <= keep else "spare")
+    return verdicts
+
+
+def _mark(score: Score, bar: Bar | None) -> Mark:
+    value = score.value if score.value is not None and math.isfinite(score.value) else None
+    note = score.note or ("the scorer gave no number" if score.value is not None and value is None else "")
+    if bar is None:
+        return Mark(score.dimension, value, None, ">=", None, False, note, score.scorer, score.version)
+    passed = None if value is None else bar.passes(value)
+    return Mark(score.dimension, value, bar.threshold, bar.bound, passed, bar.hard, note, score.scorer, score.version)
+
+
+def _failure(mark: Mark) -> str:
+    """ "sharpness 41 < 55": the value rounded to as few digits as leave it on its side of the threshold."""
+    value, threshold, above = cast(float, mark.value), cast(float, mark.threshold), mark.bound == "<="
+    digits = next((digits for digits in range(6) if (round(value, digits) > threshold if above else round(value, digits) < threshold)), 6)
+    return f"{mark.dimension} {_number(value, digits)} {'>' if above else '<'} {_number(threshold, 6)}"
+
+
+def _number(value: float, digits: int) -> str:
+    text = f"{value:.{digits}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _ranks(values: Mapping[int, float | None], bound: Bound) -> dict[int, float]:
+    """1 for the best value, equal ones share the mean of their places, who has none comes last; all 0 when nobody has a value."""
+    known = {number: -value if bound == ">=" else value for number, value in values.items() if value is not None}
+    if not known:
+        return dict.fromkeys(values, 0.0)
+    ranks = {}
+    for number in values:
+        if number not in known:
+            ranks[number] = float(len(values))
+            continue
+        better = sum(other < known[number] for other in known.values())
+        same = sum(other == known[number] for other in known.values())
+        ranks[number] = better + (same + 1) / 2
+    return ranks
+
+
+def load_profiles(presets_dir: Path | str | None = None) -> dict[str, Profile]:
+    """Every profile below `presets_dir` (default: those that ship), by name. Raises BadInput with file and dotted key."""
+    folder = Path(presets_dir) if presets_dir else presets_folder()
+    return {path.stem: read_profile(path) for path in sorted((folder / "profiles").glob("*.toml"))}
+
+
+def read_profile(path: Path) -> Profile:
+    """One profile from its file. Raises BadInput with file and dotted key."""
+    top = Table.of_file(path)
+    dimensions = top.table("dimensions")
+    bars = {name: _read_bar(name, dimensions.table(name)) for name in dimensions.data}
+    if not bars:
+        raise dimensions.bad("", "names no dimension")
+    ranks = top.data.get("ranks", [])
+    if not isinstance(ranks, list) or not all(isinstance(name, str) and name in bars for name in ranks) or len(set(ranks)) != len(ranks):
+        raise top.bad("ranks", f"must be an array of different dimensions of this profile ({', '.join(bars)}), not {ranks!r}")
+    profile = Profile(
+        name=path.stem,
+        title=top.text("title"),
+        about=top.text("about", ""),
+        bars=bars,
+        ranks=tuple(ranks),
+        thresholds={card: {name: table.number(name) for name in table.data} for card, table in _by_card(top, "thresholds", bars).items()},
+        hard={card: {name: _is_hard(table, name) for name in table.data} for card, table in _by_card(top, "gates", bars).items()},
+    )
+    for name in top.data:
+        if name not in ("title", "about", "dimensions", "ranks", "thresholds", "gates"):
+            raise top.bad(name, "is not known here", "Known: about, dimensions, gates, ranks, thresholds, title.")
+    return profile
+
+
+def _read_bar(name: str, table: Table) -> Bar:
+    bar = Bar(name, cast(Bound, table.text("bound", choices=(">=", "<="))), table.number("threshold"), _is_hard(table, "gate"))
+    table.done()
+    return bar
+
+
+def _is_hard(table: Table, name: str) -> bool:
+    return table.text(name, choices=("hard", "advisory")) == "hard"
+
+
+def _by_card(top: Table, name: str, bars: Mapping[str, Bar]) -> dict[str, Table]:
+    """The tables `[name.CARD]`, each holding dimensions of this profile only."""
+    cards = top.optional_table(name)
+    tables = {card: cards.table(card) for card in cards.data} if cards else {}
+    for table in tables.values():
+        for dimension in table.data:
+            if dimension not in bars:
+                raise table.bad(dimension, "is not a dimension of this profile", f"Known: {', '.join(bars)}.")
+    return tables
