@@ -60,7 +60,8 @@ class MemoryPlan:
     precision: of the transformer; text: of the text encoders. encoders: "kept" on the device, "swapped" (in the machine's memory,
     moved to the device for a new prompt, the transformer making room), "dropped" (read from disk again for a new prompt).
     streamed: weights are sent to the device block by block in every step. megapixels: how much is denoised at once.
-    resident, working, host: GiB of weights on the device, of everything on top of them, and in the machine's memory besides.
+    resident, working: GiB of weights on the device while pictures are drawn, and of everything on top of them. reading: GiB of weights
+    on the device while a prompt is encoded. host: GiB in the machine's memory besides.
     fits: False where even the last mode is too large; an engine then refuses, and `words` says what is missing.
     """
 
@@ -73,6 +74,7 @@ class MemoryPlan:
     megapixels: float
     vae_tiling: bool
     resident: float
+    reading: float
     working: float
     host: float
     fits: bool
@@ -134,7 +136,7 @@ def _weigh(card: ModelCard, machine: Machine, mode: _Mode, last: bool) -> Memory
         resident, host = transformer + text + vae, 0.0
     else:
         # Encoders and transformer take turns: while one is at work the other is in the machine's memory or on the disk.
-        resident = max(transformer + vae, text)
+        resident = transformer + vae
         host = transformer + text if mode.encoders == "swapped" else 0.0
     scale = 2.0 if mode.precision == "fp32" else 1.0
     room = machine.usable - resident - OVERHEAD
@@ -145,18 +147,19 @@ def _weigh(card: ModelCard, machine: Machine, mode: _Mode, last: bool) -> Memory
     tiling = room < card.working.decode * scale * LARGEST
     decode = card.working.decode_tile * scale if tiling else card.working.decode * scale * LARGEST
     least = LARGEST if last else ROOM
-    fits = megapixels >= least and room >= decode and host <= machine.ram * 0.8
+    reading = STREAM if mode.streamed else text
+    fits = megapixels >= least and room >= decode and reading + OVERHEAD <= machine.usable and host <= machine.ram * 0.8
     working = OVERHEAD + max(denoise * max(megapixels, LARGEST), decode)
     found = MemoryPlan(
         card.name, machine.kind, mode.precision, mode.text, mode.encoders, mode.streamed,
-        max(megapixels, LARGEST), tiling, resident, working, host, fits, "",
+        max(megapixels, LARGEST), tiling, resident, reading, working, host, fits, "",
     )  # fmt: skip
     return _with_words(found, card, machine)
 
 
 def _with_words(found: MemoryPlan, card: ModelCard, machine: Machine) -> MemoryPlan:
     if not found.fits:
-        lack = f"needs {found.resident + found.working:.0f} GB on the device"
+        lack = f"needs {max(found.resident + found.working, found.reading + OVERHEAD):.0f} GB on the device"
         if found.host > machine.ram * 0.8:
             lack += f" and {found.host / 0.8:.0f} GB of main memory"
         return replace(found, words=f"{card.title} does not fit on {machine.words}: it {lack}.")

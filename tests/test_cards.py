@@ -109,7 +109,7 @@ def test_a_catalogue_travels_to_a_worker():
         ("families/embedded.toml", 'card = "embedded"', 'card = "nothing"', "tiers.preview.card"),
         ("families/flux2-klein.toml", 'promotion = "reference"', 'promotion = "img2img"', "tiers.standard.promotion"),
         ("families/flux2-klein.toml", 'method = "resample"', 'method = "img2img-tiles"', "tiers.premium.finish.method"),
-        ("families/embedded.toml", "[tiers.premium]", "[tiers.finest]", "tiers.premium"),
+        ("families/embedded.toml", "[tiers.premium]", "[tiers.finest]", "tiers.premium.card"),
     ],
 )
 def test_a_mistake_in_a_preset_is_named_by_file_and_key(presets: Path, file: str, old: str, new: str, key: str):
