@@ -54,9 +54,9 @@ class WorkerSetup:
 def parse(arguments: list[str] | None = None) -> Config:
     """Reads the command line. Exits with a message on flags it does not know, as argparse does."""
     parser = argparse.ArgumentParser(prog="launch.py", description="Contact Sheet: a local studio for Flux images.")
-    parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="D", help="where pictures and history are kept (default ./data)")
+    parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="D", help="for pictures and history (default ./data)")
     parser.add_argument("--port", type=_port, default=PORT, metavar="N", help=f"default {PORT}; 0 takes a free one")
-    parser.add_argument("--listen", nargs="?", const=EVERYWHERE, default=LOOPBACK, metavar="IP", help="let other machines in (there is no login yet)")
+    parser.add_argument("--listen", nargs="?", const=EVERYWHERE, default=LOOPBACK, metavar="IP", help="let others in (no login yet)")
     parser.add_argument("--no-open", action="store_true", help="do not open the browser")
     parser.add_argument("--family", default="embedded", metavar="F", help="models to start with: embedded, flux1, flux2-klein")
     parser.add_argument("--device", choices=("cpu", "cuda", "mps"), help="default: the best there is")

@@ -3,9 +3,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from models.cards import Catalogue
+from models.cards import Catalogue, ModelCard
 from models.memory import Machine
-from models.spec import Engine
+from models.scorers import scorers_for
+from models.spec import Engine, Scorer
 
 
 class Engines:
@@ -41,6 +42,10 @@ class Engines:
             self._engine, self._card = None, None
             self._engine, self._card = self._make(card), card
         return self._engine
+
+    def scorers(self, card: ModelCard) -> list[Scorer]:
+        """What measures this card's pictures. A scripted picture shows no prompt, so its adherence is not scored."""
+        return scorers_for(card, Path("scripted")) if self.kind == "scripted" else scorers_for(card)
 
     def _make(self, card: str) -> Engine:
         found = self._catalogue.card(card)

@@ -176,7 +176,7 @@ class Hub:
     def close(self) -> None:
         """Ends every stream, so that the server can stop."""
         self._closed = True
-        self._in_loop(lambda: [watcher.close() for watcher in self._watchers])
+        self._in_loop(self._close_all)
 
     async def watch(self, person: str) -> AsyncIterator[bytes]:
         """One browser's stream; it is forgotten when the browser goes."""
@@ -195,6 +195,10 @@ class Hub:
         for watcher in self._watchers:
             if person is None or person == watcher.person:
                 watcher.put(event, data)
+
+    def _close_all(self) -> None:
+        for watcher in self._watchers:
+            watcher.close()
 
     def _in_loop(self, call: Callable[[], object]) -> None:
         loop = self._loop

@@ -72,7 +72,7 @@ def find_thumb(folder: Path, path: str) -> Path:
 def find_picture(folder: Path, path: str) -> Path:
     """Raises NotFound when the file is gone."""
     if not (folder / path).is_file():
-        raise NotFound(f"The file {folder / path} is gone.", "It was moved or deleted outside the studio.", "Put it back, or draw it again.")
+        raise NotFound(f"The file {folder / path} is gone.", "It was moved or deleted outside the studio.", "Put it back or draw it again.")
     return folder / path
 
 

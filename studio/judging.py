@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PIL import Image
 
-from models.cards import Catalogue
+from models.cards import Catalogue, ModelCard
 from models.scorers import score_all, scorers_for
 from models.spec import Score, ScoreContext, Scorer
 from pipelines.judge import Profile, judge, load_profiles, select
@@ -21,9 +21,11 @@ from studio.store.timings import learn
 class Judge:
     """Keeps the scorers of each model loaded. `device` is what timings are kept under."""
 
-    def __init__(self, store: Store, folder: Path, catalogue: Catalogue, profiles: dict[str, Profile] | None = None) -> None:
+    def __init__(
+        self, store: Store, folder: Path, catalogue: Catalogue, scorers: Callable[[ModelCard], list[Scorer]] = scorers_for
+    ) -> None:
         self._store, self._folder, self._catalogue = store, folder, catalogue
-        self._profiles = profiles or load_profiles()
+        self._profiles, self._make_scorers = load_profiles(), scorers
         self._scorers: dict[str, list[Scorer]] = {}
         self.device = ""
 
@@ -76,7 +78,7 @@ class Judge:
 
     def _scorers_of(self, card: str) -> list[Scorer]:
         if card not in self._scorers:
-            self._scorers[card] = scorers_for(self._catalogue.card(card))
+            self._scorers[card] = self._make_scorers(self._catalogue.card(card))
         return self._scorers[card]
 
 

@@ -51,6 +51,10 @@ class Saver:
         future.add_done_callback(self._pending.discard)
         future.add_done_callback(lambda _: self._room.release())
 
+    @property
+    def busy(self) -> bool:
+        return bool(self._pending)
+
     def wait(self) -> None:
         """Until everything handed in is on the disk and in the database."""
         wait(list(self._pending))
@@ -67,7 +71,7 @@ class Saver:
                 )  # fmt: skip
                 jobs.made_progress(db, task)
                 whole = jobs.close_draft(db, task, stopped=False)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - handed to the worker, which logs it whole
             self._fail(task, error)
             return
         if image is not None:

@@ -83,9 +83,7 @@ def _serve(config: Config, holder: Holder) -> None:
     with _listen(config) as listener:
         url = f"http://{LOOPBACK if config.host == EVERYWHERE else config.host}:{listener.getsockname()[1]}"
         holder.say(url)
-        studio = Studio(
-            config.data_dir, load_catalogue(), family=config.family, engine=config.engine, device=config.device, models_dir=config.models_dir
-        )
+        studio = Studio(config.data_dir, load_catalogue(), config.family, config.engine, config.device, config.models_dir)
         # The worker imports torch while this process imports gradio.
         studio.start()
         try:
@@ -115,13 +113,12 @@ def _answer(studio: Studio, listener: socket.socket, config: Config, url: str) -
 
 
 def mount_page(app: FastAPI, studio: Studio) -> None:
-    """Puts the Gradio page at "/" and its scripts and styles at /static/."""
+    """Puts the Gradio page at "/" and its scripts and styles below /static/page/ (/static/ is Gradio's)."""
     import gradio
-    from fastapi.staticfiles import StaticFiles
 
-    from studio import page
+    import studio.page as page
 
-    app.mount("/static", StaticFiles(directory=Path(page.__file__).parent / "static"), name="static")
+    app.mount(page.STATIC_URL, page.static(), name="static")
     gradio.mount_gradio_app(
         app,
         page.build(studio),
@@ -148,7 +145,8 @@ def _listen(config: Config) -> socket.socket:
         listener.bind((config.host, config.port))
     except OSError as error:
         listener.close()
-        raise Unavailable(f"Port {config.port} of {config.host} cannot be used.", str(error.strerror), "Choose another with --port N.") from error
+        what = f"Port {config.port} of {config.host} cannot be used."
+        raise Unavailable(what, str(error.strerror), "Choose another with --port N.") from error
     return listener
 
 

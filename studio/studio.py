@@ -4,6 +4,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,11 @@ class Studio:
             "person": PERSON,
             "family": self.family,
             "families": [
-                {"name": family.name, "title": family.title, "tiers": [self._about_tier(family.name, tier) for tier in family.tiers.values()]}
+                {
+                    "name": family.name,
+                    "title": family.title,
+                    "tiers": [self._about_tier(family.name, tier) for tier in family.tiers.values()],
+                }
                 for family in self.catalogue.families.values()
             ],
             "limits": {"draft": DRAFT_LIMIT, "prompt": PROMPT_LIMIT},
@@ -121,7 +126,7 @@ class Studio:
     def promote(self, image: int, tier: object, draft: object = 1, person: str = PERSON) -> Json:
         """Takes a picture to a higher tier; the job. Raises NotFound, BadInput."""
         row = images.image_row(self.store, image, person)
-        data = {"tier": tier, "draft": draft}
+        data: dict[object, object] = {"tier": tier, "draft": draft}
         to_tier, count = text(data, "tier", 80), whole(data, "draft", 1, DRAFT_LIMIT, 1)
         made = Request.from_dict(jobs.request_of(jobs.job_row(self.store, row["job_id"])), self.catalogue)
         return self._queue(promotion(made, image, row["seed"], to_tier, self.catalogue, count), person)
@@ -176,7 +181,7 @@ class Studio:
         """The thumbnail, made again if it is gone. Raises NotFound."""
         return files.find_thumb(self.data_dir, images.image_row(self.store, image, person)["path"])
 
-    def words(self, data: dict[str, Any]) -> Json:
+    def words(self, data: Mapping[Any, Any]) -> Json:
         """How a model reads a prompt: tokens by encoder, words it does not know, and who would know them. Raises BadInput."""
         prompt = text(data, "prompt", PROMPT_LIMIT)
         family, tier = text(data, "family", 80) or self.family, text(data, "tier", 80) or "preview"

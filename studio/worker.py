@@ -55,7 +55,7 @@ class Worker:
         self.link: events.Link | None = None
         self._looked = self._renewed = time.monotonic()
         self.engines = Engines(setup.engine, catalogue, setup.device, Path(setup.models_dir) if setup.models_dir else None)
-        self.judge = Judge(store, Path(setup.data_dir), catalogue)
+        self.judge = Judge(store, Path(setup.data_dir), catalogue, self.engines.scorers)
         self.saver = Saver(store, Path(setup.data_dir), self.tell, self.wake, self.fail)
 
     def tell(self, event: str, **message: object) -> None:
@@ -94,8 +94,9 @@ class Worker:
         busy = False
         while True:
             task = jobs.lease(self.store, self.setup.name, LOADING_LEASE)
-            if busy != (task is not None):
-                busy = task is not None
+            at_work = task is not None or self.saver.busy
+            if busy != at_work:
+                busy = at_work
                 self.tell("device", state="busy" if busy else "ready", note="", words=self.engines.words)
             if task is None:
                 self.wake.wait(IDLE_SECONDS)
@@ -116,7 +117,7 @@ class Worker:
             self.saver.wait()
             with self.store.write() as db:
                 jobs.close_draft(db, task, stopped=True)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - handed to fail(), which logs it whole
             self.saver.wait()
             self.fail(task, error)
         self.cancelled.discard(task.job)
@@ -130,7 +131,8 @@ class Worker:
             log.error("job %d, %s task %d", task.job, task.kind, task.id, exc_info=error)
             why = f"{type(error).__name__}: {error}"[:500]
             where = Path(self.setup.data_dir) / "logs" / "worker.log"
-            jobs.fail_task(self.store, task, f"A bug stopped this job: see {where}, job {task.job}.", why, "Please report it with that text.")
+            what = f"A bug stopped this job: see {where}, job {task.job}."
+            jobs.fail_task(self.store, task, what, why, "Please report it with that text.")
         self.tell("job", id=task.job)
 
     def draw(self, task: Task) -> None:

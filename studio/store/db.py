@@ -128,7 +128,8 @@ class Store:
             _migrate(self.db)
         except sqlite3.DatabaseError as error:
             self.close()
-            raise Unavailable(f"The database {path} cannot be opened.", str(error), "Move it away, or choose another --data-dir.") from error
+            what = f"The database {path} cannot be opened."
+            raise Unavailable(what, str(error), "Move it away, or choose another --data-dir.") from error
 
     @property
     def db(self) -> sqlite3.Connection:

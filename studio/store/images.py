@@ -33,7 +33,7 @@ def history(store: Store, person: str, before: int | None, limit: int) -> list[s
     """Drawn pictures, newest first, by keyset: those with an id below `before`."""
     return store.db.execute(
         "SELECT * FROM images WHERE person = ? AND state = 'drawn' AND id < ? ORDER BY id DESC LIMIT ?",
-        [person, LARGEST_ID if before is None else before, limit],
+        [person, LARGEST_ID if before is None else max(0, min(before, LARGEST_ID)), limit],
     ).fetchall()
 
 
