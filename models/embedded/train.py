@@ -42,9 +42,11 @@ def run(stage: str, args: argparse.Namespace) -> None:
 
     renders = data.open_renders(args.work / "renders", args.renders, args.seed)
     if stage == "autoencoder":
-        autoencoder.train_autoencoder(renders, args.work, steps=args.autoencoder_steps, seed=args.seed, device=args.device)
+        autoencoder.train_autoencoder(renders, args.work, steps=args.autoencoder_steps, seed=args.seed, device=args.device,
+                                      compiled=args.compile)
     elif stage == "decoder":
-        autoencoder.train_autoencoder(renders, args.work, steps=args.decoder_steps, seed=args.seed, device=args.device, freeze_encoder=True)
+        autoencoder.train_autoencoder(renders, args.work, steps=args.decoder_steps, seed=args.seed, device=args.device, freeze_encoder=True,
+                                      compiled=args.compile)
     elif stage == "text":
         from models.embedded.training import text
         text.train_text(args.work, steps=args.text_steps, seed=args.seed, device=args.device)

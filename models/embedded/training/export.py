@@ -1,0 +1,36 @@
+"""Write the folder that `FluxPipeline.from_pretrained` loads, in 16 bits."""
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline
+
+from models.embedded.training.flow import load_autoencoder, load_transformer
+from models.embedded.training.text import load_text
+
+SHIFT = 1.0  # of the sigmas while sampling
+
+
+def pipeline(work: Path, device: str = "cpu") -> FluxPipeline:
+    """The pipeline of the last checkpoints in `work`, in float32."""
+    saved = torch.load(work / "latents.pt", weights_only=True, mmap=True)
+    vae = load_autoencoder(work, device)
+    vae.register_to_config(shift_factor=saved["shift"], scaling_factor=saved["scale"])
+    text = load_text(work, device)
+    return FluxPipeline(
+        scheduler=FlowMatchEulerDiscreteScheduler(shift=SHIFT, use_dynamic_shifting=False), vae=vae, text_encoder=text.clip,
+        tokenizer=text.clip_tokenizer, text_encoder_2=text.t5, tokenizer_2=text.t5_tokenizer, transformer=load_transformer(work, device),
+    )
+
+
+def export(work: Path, out: Path, device: str) -> None:
+    """Replace `out`/checkpoint; the old one is kept until the new one is whole."""
+    new, old = out / "checkpoint.new", out / "checkpoint"
+    shutil.rmtree(new, ignore_errors=True)
+    pipe = pipeline(work, "cpu").to(torch.bfloat16)
+    pipe.save_pretrained(new, safe_serialization=True)
+    shutil.rmtree(old, ignore_errors=True)
+    new.rename(old)
+    print(f"exported to {old}: {sum(f.stat().st_size for f in old.rglob('*') if f.is_file()) / 1e6:.1f} MB")
