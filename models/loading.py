@@ -12,7 +12,8 @@ from typing import Any, Literal
 import diffusers
 import torch
 import transformers
-from diffusers.hooks import apply_group_offloading, apply_layerwise_casting
+from diffusers.hooks.group_offloading import apply_group_offloading
+from diffusers.hooks.layerwise_casting import apply_layerwise_casting
 
 from models.cards import ModelCard
 from models.errors import BadInput, Unavailable
@@ -65,7 +66,7 @@ def load_pipeline(
     try:
         pipe = cls.from_pretrained(
             folder,
-            torch_dtype=DTYPES[precision],
+            dtype=DTYPES[precision],
             local_files_only=True,
             **({"device_map": "cuda"} if direct else {}),
             **{name: None for name in left_out if name in names},
@@ -77,7 +78,7 @@ def load_pipeline(
     parts = [module for name in READING + DRAWING if isinstance(module := getattr(pipe, name, None), torch.nn.Module)]
     for module in parts:
         module.requires_grad_(False)
-        if plan.text == "fp8" and module in _encoders(pipe) or plan.precision == "fp8" and module is getattr(pipe, "transformer", None):
+        if (plan.text == "fp8" and module in _encoders(pipe)) or (plan.precision == "fp8" and module is getattr(pipe, "transformer", None)):
             _store_in_8_bits(module)
     if plan.vae_tiling and getattr(pipe, "vae", None) is not None:
         pipe.vae.enable_tiling()

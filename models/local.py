@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ class LocalEngine:
         if not self._busy.acquire(blocking=False):
             raise RuntimeError("this engine is drawing: close its iterator before the next call")
         try:
-            yield from listen(lambda emit: self._draw_all(spec, images, emit))
+            yield from listen(partial(self._draw_all, spec, images))
         finally:
             self._busy.release()
 
@@ -240,9 +241,9 @@ class LocalEngine:
             raise BadInput("steps", "At least one step is needed.")
         if (spec.role == "none") != (spec.image is None):
             raise BadInput("image", "A picture and what it is for belong together.", f"The role is {spec.role!r}.")
-        if spec.role == "img2img" and not card.img2img or spec.role == "reference" and not card.reference:
+        if (spec.role == "img2img" and not card.img2img) or (spec.role == "reference" and not card.reference):
             raise BadInput("role", f"{card.title} takes no picture as {spec.role}.")
-        if (spec.role == "img2img") != (spec.strength is not None) or spec.strength is not None and not 0 < spec.strength <= 1:
+        if (spec.role == "img2img") != (spec.strength is not None) or (spec.strength is not None and not 0 < spec.strength <= 1):
             raise BadInput("strength", "A strength above 0 and up to 1 belongs to img2img, and to nothing else.")
         if spec.loras and not card.lora:
             raise BadInput("loras", f"{card.title} takes no LoRA.")
@@ -294,7 +295,7 @@ def _img2img(pipe: Any) -> Any:
     """FluxImg2ImgPipeline over the same parts: nothing is loaded or copied."""
     from diffusers import FluxImg2ImgPipeline
 
-    other = FluxImg2ImgPipeline(**pipe.components)
+    other: Any = FluxImg2ImgPipeline(**pipe.components)
     other.set_progress_bar_config(disable=True)
     return other
 

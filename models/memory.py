@@ -141,7 +141,7 @@ def _weigh(card: ModelCard, machine: Machine, mode: _Mode, last: bool) -> Memory
     scale = 2.0 if mode.precision == "fp32" else 1.0
     room = machine.usable - resident - OVERHEAD
     denoise = card.working.denoise * scale
-    # Only where everything is resident may the batch grow beyond what every mode has to offer, else a better mode could mean a smaller batch.
+    # Only where everything is resident may the batch grow beyond what every mode has to offer: a better mode never means a smaller one.
     most = MOST[machine.kind] if mode.encoders == "kept" and mode.precision != "fp8" else ROOM
     megapixels = min(most, max(0.0, room / denoise))
     tiling = room < card.working.decode * scale * LARGEST
@@ -178,8 +178,8 @@ def choose_family(catalogue: Catalogue, machine: Machine, found: Collection[str]
             continue
         if all(card.name in found and plan(card, machine).fits for card in cards):
             able.append((any(card.licence.accept for card in cards), family.name))
-    embedded = next(f.name for f in catalogue.families.values() if all(catalogue.card(t.card).embedded for t in f.tiers.values()))
-    return min(able)[1] if able else embedded
+    shipped = (f.name for f in catalogue.families.values() if all(catalogue.card(t.card).embedded for t in f.tiers.values()))
+    return min(able)[1] if able else next(shipped)
 
 
 EXAMPLES = (
@@ -207,7 +207,8 @@ def table(catalogue: Catalogue, machines: tuple[Machine, ...] = EXAMPLES) -> str
         "",
         "- **32 / 16**: bits. **8**: float8 weights, computed at 16 bits.",
         "- **kept**: text encoders stay on the device. **swapped**: they take turns with the transformer, only for a new prompt.",
-        "  **dropped**: read from disk again for a new prompt. **streamed**: weights go to the device block by block in every step (slower).",
+        "  **dropped**: read from disk again for a new prompt. **streamed**: weights go to the device block by block in every step.",
+        "- A dash: it does not fit.",
         "",
         "| model | " + " | ".join(_title(machine) for machine in machines) + " |",
         "|---" * (len(machines) + 1) + "|",

@@ -15,8 +15,10 @@ from models.cards import ModelCard
 from models.weights import weights_found
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from tokenizers import Encoding, Tokenizer
 
+Spans = tuple[tuple[str, int, int], ...]
+_NONE: Spans = ()
 # What FLUX.2's pipelines put around a prompt before its language model reads it.
 _CHAT = {
     "Flux2KleinPipeline": "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n",
@@ -25,7 +27,7 @@ _CHAT = {
         "relationships, object\nattribution and actions without speculation.[/SYSTEM_PROMPT][INST]{}[/INST]"
     ),
 }
-_WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]", re.UNICODE)
+_WORD = re.compile(r"\w+(?:['\u2019]\w+)*|[^\w\s]", re.UNICODE)
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class PromptReading:
     tokenizer, because it is not on this machine."""
 
     counts: dict[str, tuple[int, int]]
-    unknown: tuple[tuple[str, int, int], ...] = ()
+    unknown: Spans = ()
     cut: str = ""
     estimated: bool = False
 
@@ -44,22 +46,21 @@ def read_prompt(card: ModelCard, prompt: str, models_dir: Path | str | None = No
     """What the encoders of `card` make of `prompt`. CLIP only sets the mood of FLUX.1 and may overflow; what the long encoder ("t5",
     "llm") cannot hold is in `cut`."""
     folder = weights_found(card, models_dir)
-    tokenizers = {name: folder and load_tokenizer(folder / place) for name, place in _places(card)}
-    if not all(tokenizers.values()):
+    tokenizers = {name: found for name, place in _places(card) if folder and (found := load_tokenizer(folder / place))}
+    if len(tokenizers) < len(card.lengths):
         return _estimate(card, prompt)
     long = next(reversed(tokenizers))
     before, after = _CHAT.get(card.pipeline, "{}").split("{}")
     counts: dict[str, tuple[int, int]] = {}
-    cut, unknown = "", ()
+    cut, unknown = "", _NONE
     for name, tokenizer in tokenizers.items():
-        assert tokenizer is not None
         encoding = tokenizer.encode(prompt)
         around = len(tokenizer.encode(before + after, add_special_tokens=False).ids) if before else 0
         most = card.lengths[name]
         counts[name] = (len(encoding.ids) + around, most)
         if name == long:
             cut = _cut(prompt, encoding, most - around)
-            unknown = _unknown(prompt, tokenizer, encoding) if card.vocabulary == "embedded" else ()
+            unknown = _unknown(prompt, tokenizer, encoding) if card.vocabulary == "embedded" else _NONE
     return PromptReading(counts, unknown, cut)
 
 
@@ -109,14 +110,14 @@ def _clip_tokenizer(folder: Path) -> Tokenizer:
     return tokenizer
 
 
-def _cut(prompt: str, encoding, most: int) -> str:
+def _cut(prompt: str, encoding: Encoding, most: int) -> str:
     """The end of the prompt from the first token that does not fit; special tokens (end of text) keep their places."""
     own = [span for span, special in zip(encoding.offsets, encoding.special_tokens_mask, strict=True) if not special]
     room = max(0, most - (len(encoding.ids) - len(own)))
     return prompt[own[room][0] :].strip() if len(own) > room else ""
 
 
-def _unknown(prompt: str, tokenizer: Tokenizer, encoding) -> tuple[tuple[str, int, int], ...]:
+def _unknown(prompt: str, tokenizer: Tokenizer, encoding: Encoding) -> Spans:
     """Words of the prompt that hold a token the vocabulary lacks, each once for every place it stands in."""
     name = json.loads(tokenizer.to_str())["model"].get("unk_token")
     if isinstance(name, str):

@@ -45,7 +45,8 @@ def test_every_tier_fits_its_card(name: str):
         assert card.steps_range[0] <= tier.steps <= card.steps_range[1]
         assert tuple(tier.sizes) == ASPECTS
         for width, height in tier.sizes.values():
-            assert width % card.multiple == 0 and height % card.multiple == 0
+            assert width % card.multiple == 0
+            assert height % card.multiple == 0
     assert [family.next_tier(tier) for tier in TIERS] == ["standard", "premium", None]
 
 
@@ -62,13 +63,17 @@ def test_a_size_keeps_its_shape_through_the_tiers(name: str):
 def test_the_embedded_family_never_needs_a_download():
     for tier in CATALOGUE.family("embedded").tiers.values():
         card = CATALOGUE.card(tier.card)
-        assert card.embedded and card.download_gb == 0 and not card.gated and not card.licence.accept
+        assert card.embedded
+        assert card.download_gb == 0
+        assert not card.gated
+        assert not card.licence.accept
 
 
 def test_a_klein_family_is_free_to_use_all_the_way():
     for tier in CATALOGUE.family("flux2-klein").tiers.values():
         card = CATALOGUE.card(tier.card)
-        assert card.licence.name == "Apache-2.0" and not card.gated
+        assert card.licence.name == "Apache-2.0"
+        assert not card.gated
 
 
 def test_unknown_words_are_answered_with_a_free_model():
@@ -80,7 +85,8 @@ def test_what_is_not_there_is_said_with_what_is():
     for look in (CATALOGUE.card, CATALOGUE.family, CATALOGUE.family("flux1").tier):
         with pytest.raises(NotFound) as error:
             look("sd15")
-        assert "sd15" in error.value.what and error.value.todo
+        assert "sd15" in error.value.what
+        assert error.value.todo
 
 
 def test_a_catalogue_travels_to_a_worker():
@@ -117,7 +123,8 @@ def test_a_mistake_in_a_preset_is_named_by_file_and_key(presets: Path, file: str
     with pytest.raises(BadInput) as error:
         load_catalogue(presets)
     assert error.value.field == key
-    assert file.split("/")[1] in error.value.what and key in error.value.what
+    assert file.split("/")[1] in error.value.what
+    assert key in error.value.what
 
 
 def test_a_new_model_is_a_new_file(presets: Path):
@@ -131,7 +138,8 @@ def test_a_syntax_error_has_its_line(tmp_path: Path):
     file.write_text('title = "a"\nsteps = = 4\n', encoding="utf-8")
     with pytest.raises(BadInput) as error:
         load(file)
-    assert "broken.toml" in error.value.what and "line 2" in error.value.what
+    assert "broken.toml" in error.value.what
+    assert "line 2" in error.value.what
 
 
 def test_a_file_that_is_not_text_has_its_line(tmp_path: Path):

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 from PIL import Image
 
-import tiny
 from models.cards import ModelCard
 from models.errors import BadInput, OutOfMemory, Unavailable
 from models.memory import Machine, plan
@@ -115,13 +115,17 @@ def test_events_come_in_order(engine: LocalEngine):
     drawn = events[-3:]
     assert [e.seed for e in drawn] == list(SPEC.seeds)
     for picture in drawn:
-        assert picture.image.size == (64, 96) and picture.seconds > 0
-        assert picture.details["steps_run"] == 3 and picture.details["precision"] == "fp32" and picture.details["batch"] == 3
+        assert picture.image.size == (64, 96)
+        assert picture.seconds > 0
+        assert picture.details["steps_run"] == 3
+        assert picture.details["precision"] == "fp32"
+        assert picture.details["batch"] == 3
 
 
 def test_previews_can_be_left_out(cards: dict[str, ModelCard]):
     events = list(LocalEngine(cards["cfg"], MACHINE, previews=False).generate(SPEC))
-    assert not [e for e in events if isinstance(e, Preview)] and len([e for e in events if isinstance(e, Step)]) == 3
+    assert not [e for e in events if isinstance(e, Preview)]
+    assert len([e for e in events if isinstance(e, Step)]) == 3
 
 
 def test_a_preview_shows_the_clean_picture_on_the_way(engine: LocalEngine):
@@ -224,7 +228,8 @@ def test_distilled_guidance_is_a_number_for_the_network(cards: dict[str, ModelCa
     engine = LocalEngine(cards["dev"], MACHINE)
     passes, low = counted(engine, replace(SPEC, guidance=1.5))
     _, high = counted(engine, replace(SPEC, guidance=9.0))
-    assert passes == 3 and difference(low[5], high[5]) > 0
+    assert passes == 3
+    assert difference(low[5], high[5]) > 0
 
 
 def test_closing_the_iterator_stops_within_one_step(engine: LocalEngine):
@@ -303,7 +308,8 @@ def test_when_not_even_one_fits_the_error_says_what_to_do(engine: LocalEngine):
     cramped(engine, most=0)
     with pytest.raises(OutOfMemory) as error:
         list(engine.generate(SPEC))
-    assert "64 x 96" in error.value.what and "smaller" in error.value.todo
+    assert "64 x 96" in error.value.what
+    assert "smaller" in error.value.todo
 
 
 def test_a_picture_too_large_to_decode_is_decoded_in_tiles(engine: LocalEngine):
@@ -318,7 +324,8 @@ def test_a_picture_too_large_to_decode_is_decoded_in_tiles(engine: LocalEngine):
 
     engine._pipe.vae.decoder.register_forward_pre_hook(once)
     drawn = pictures(engine, spec)[5]
-    assert engine._pipe.vae.use_tiling and np.array_equal(drawn, wanted)
+    assert engine._pipe.vae.use_tiling
+    assert np.array_equal(drawn, wanted)
 
 
 def test_batches_follow_the_plan(cards: dict[str, ModelCard]):
@@ -397,7 +404,8 @@ def test_a_file_that_is_no_lora_is_named(cards: dict[str, ModelCard], engine: Lo
     for file in (junk, foreign, misfit, tmp_path / "absent.safetensors"):
         with pytest.raises(BadInput) as error:
             list(engine.generate(replace(SPEC, loras=(LoraUse(good), LoraUse(file)))))
-        assert error.value.field == "loras.1" and file.name in error.value.what
+        assert error.value.field == "loras.1"
+        assert file.name in error.value.what
         assert np.array_equal(pictures(engine, SPEC)[5], base)
 
 
@@ -447,7 +455,8 @@ def test_what_does_not_fit_is_refused_before_it_is_loaded(cards: dict[str, Model
     engine = LocalEngine(cards["cfg"], MACHINE, small)
     with pytest.raises(Unavailable, match="does not fit"):
         list(engine.generate(SPEC))
-    assert engine._pipe is None and engine._reader._pipe is None
+    assert engine._pipe is None
+    assert engine._reader._pipe is None
 
 
 def test_missing_weights_say_what_to_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -455,7 +464,8 @@ def test_missing_weights_say_what_to_download(tmp_path: Path, monkeypatch: pytes
     card = tiny.CATALOGUE.card("flux2-klein-4b")
     with pytest.raises(Unavailable) as error:
         list(LocalEngine(card, Machine("cpu", "CPU", 64, 64, 2)).generate(replace(SPEC, guidance=0)))
-    assert "16 GB" in error.value.why and "hf download black-forest-labs/FLUX.2-klein-4B" in error.value.todo
+    assert "16 GB" in error.value.why
+    assert "hf download black-forest-labs/FLUX.2-klein-4B" in error.value.todo
 
 
 @pytest.mark.parametrize(

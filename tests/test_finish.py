@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-import tiny
 from models.cards import Finish
 from models.finish import OVERLAP, blend, finish, starts
 from models.memory import Machine
 from models.spec import Event, ImageSpec, Picture, Step
+import itertools
 
 SPEC = ImageSpec("a red mug", 64, 96, 3, 1.0, (5,))
 TILES = Finish(2.0, "img2img-tiles", 0.3, 10)
@@ -27,8 +28,9 @@ def test_tiles_cover_a_side_and_overlap(length: int, tile: int):
     if tile >= length:
         assert found == [0]
         return
-    assert found[0] == 0 and found[-1] == length - tile
-    assert all(0 < b - a <= tile * (1 - OVERLAP) + 1 for a, b in zip(found, found[1:], strict=False))
+    assert found[0] == 0
+    assert found[-1] == length - tile
+    assert all(0 < b - a <= tile * (1 - OVERLAP) + 1 for a, b in itertools.pairwise(found))
 
 
 @given(st.integers(16, 60), st.integers(16, 60))
@@ -42,8 +44,10 @@ def test_blending_untouched_tiles_gives_the_picture_back(width: int, height: int
 def test_a_seam_is_feathered():
     dark, light = Image.new("RGB", (32, 8), (0, 0, 0)), Image.new("RGB", (32, 8), (200, 200, 200))
     row = np.asarray(blend([((0, 0), dark), ((16, 0), light)], (48, 8)))[4, :, 0].astype(int)
-    assert row[0] == 0 and row[-1] == 200
-    assert np.all(np.diff(row) >= 0) and np.diff(row).max() < 40
+    assert row[0] == 0
+    assert row[-1] == 200
+    assert np.all(np.diff(row) >= 0)
+    assert np.diff(row).max() < 40
 
 
 class Redrawing:
@@ -72,26 +76,31 @@ def drawn(seed: int = 5) -> Picture:
 def test_tiles_go_through_img2img():
     engine, steps = Redrawing(), []
     done = finish(engine, drawn(), TILES, SPEC, lambda *step: steps.append(step))
-    assert done.image.size == (128, 192) and done.image.getpixel((60, 90)) == (200, 0, 0)
+    assert done.image.size == (128, 192)
+    assert done.image.getpixel((60, 90)) == (200, 0, 0)
     assert done.details["model"] == "tiny"
     assert done.details["finish"] == {
         "method": "img2img-tiles", "from": [64, 96], "to": [128, 192], "strength": 0.3, "steps": 10, "tiles": 9
     }  # fmt: skip
-    assert done.seconds == 1.0 + 9 * 0.5 and done.seed == 5
+    assert done.seconds == 1.0 + 9 * 0.5
+    assert done.seed == 5
     spec = engine.specs[0]
     assert (spec.steps, spec.strength, spec.prompt, len(set(spec.seeds))) == (10, 0.3, "a red mug", 9)
-    assert steps[-1] == (27, 27) and steps == sorted(steps)
+    assert steps[-1] == (27, 27)
+    assert steps == sorted(steps)
 
 
 def test_the_resampler_says_so():
     done = finish(Redrawing(), drawn(), Finish(1.5, "resample", 0.3, 10), SPEC)
-    assert done.image.size == (96, 144) and done.image.getpixel((5, 5)) == (0, 0, 200)
+    assert done.image.size == (96, 144)
+    assert done.image.getpixel((5, 5)) == (0, 0, 200)
     assert done.details["finish"] == {"method": "resample", "from": [64, 96], "to": [96, 144]}
 
 
 def test_an_engine_without_img2img_gets_the_resampler():
     done = finish(object(), drawn(), TILES, SPEC)
-    assert done.details["finish"]["method"] == "resample" and "img2img" in done.details["finish"]["why"]
+    assert done.details["finish"]["method"] == "resample"
+    assert "img2img" in done.details["finish"]["why"]
 
 
 def test_a_stop_while_tiles_are_drawn_stops_the_device():
@@ -114,6 +123,7 @@ def test_a_real_pipeline_finishes_in_tiles(tmp_path: Path):
     done = finish(engine, picture, TILES, SPEC)
     again = finish(engine, picture, TILES, SPEC)
     other = finish(engine, replace(picture, seed=6), TILES, SPEC)
-    assert done.image.size == (128, 192) and done.details["finish"]["tiles"] == 9
+    assert done.image.size == (128, 192)
+    assert done.details["finish"]["tiles"] == 9
     assert np.array_equal(np.asarray(done.image), np.asarray(again.image))
     assert not np.array_equal(np.asarray(done.image), np.asarray(other.image))

@@ -45,8 +45,11 @@ def test_what_is_planned_fits(card, kind, gib, ram):
     found = plan(card, host)
     if found.fits:
         assert found.resident + found.working <= host.usable + 1e-6
-        assert found.reading <= host.usable and found.host <= host.ram
-    assert found.batch(1024, 1024) >= 1 and found.resident > 0 and found.words
+        assert found.reading <= host.usable
+        assert found.host <= host.ram
+    assert found.batch(1024, 1024) >= 1
+    assert found.resident > 0
+    assert found.words
 
 
 @given(cards, kinds, memories, memories)
@@ -54,14 +57,17 @@ def test_a_plan_is_one_the_device_can_do(card, kind, gib, ram):
     found = plan(card, machine(kind, gib, ram))
     assert found.device == kind
     if kind != "cuda":  # float8 and taking turns over a bus are for GPUs with memory of their own.
-        assert found.precision != "fp8" and not found.streamed and found.encoders != "swapped"
+        assert found.precision != "fp8"
+        assert not found.streamed
+        assert found.encoders != "swapped"
     assert found.evict == (found.encoders != "kept")
 
 
 def test_every_card_runs_on_some_example_and_the_embedded_one_on_all():
     for card in CARDS:
         fitting = [host for host in EXAMPLES if plan(card, host).fits]
-        assert fitting and (not card.embedded or len(fitting) == len(EXAMPLES))
+        assert fitting
+        assert (not card.embedded or len(fitting) == len(EXAMPLES))
 
 
 @pytest.mark.parametrize(
@@ -79,18 +85,23 @@ def test_every_card_runs_on_some_example_and_the_embedded_one_on_all():
 )
 def test_the_plans_people_know(name, gib, ram, precision, offload):
     found = plan(CATALOGUE.card(name), Machine("cuda", "GPU", gib, ram, 8))
-    assert found.fits and (found.precision, found.offload) == (precision, offload)
+    assert found.fits
+    assert (found.precision, found.offload) == (precision, offload)
 
 
 def test_the_embedded_model_draws_at_32_bits_everywhere():
     for host in EXAMPLES:
         found = plan(CATALOGUE.card("embedded"), host)
-        assert found.precision == "fp32" and found.batch(256, 256) >= 8
+        assert found.precision == "fp32"
+        assert found.batch(256, 256) >= 8
 
 
 def test_what_does_not_fit_says_what_is_missing():
     found = plan(CATALOGUE.card("flux2-dev"), Machine("cuda", "Small", 8, 16, 4))
-    assert not found.fits and "FLUX.2-dev" in found.words and "Small, 8 GB" in found.words and "main memory" in found.words
+    assert not found.fits
+    assert "FLUX.2-dev" in found.words
+    assert "Small, 8 GB" in found.words
+    assert "main memory" in found.words
 
 
 def test_the_document_is_made_from_the_function():
@@ -119,7 +130,8 @@ def test_the_family_to_start_with(host, found, family):
 
 
 def test_this_machine_is_measured():
-    assert 0.25 < main_memory() < 65536 and usable_cores() >= 1
+    assert 0.25 < main_memory() < 65536
+    assert usable_cores() >= 1
 
 
 def test_a_machine_is_told_in_words():

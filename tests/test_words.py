@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-
 import tiny
+
 from models.cards import ModelCard
 from models.words import load_tokenizer, read_prompt
 
@@ -28,8 +28,11 @@ def test_tokens_are_counted_as_the_encoders_do(closed: ModelCard):
     for name, folder in (("clip", "tokenizer"), ("t5", "tokenizer_2")):
         theirs = AutoTokenizer.from_pretrained(Path(closed.repo) / folder, local_files_only=True)
         assert reading.counts[name][0] == len(theirs(prompt).input_ids)
-    assert reading.counts["clip"][1] == 77 and reading.counts["t5"][1] == 48
-    assert not reading.unknown and not reading.cut and not reading.estimated
+    assert reading.counts["clip"][1] == 77
+    assert reading.counts["t5"][1] == 48
+    assert not reading.unknown
+    assert not reading.cut
+    assert not reading.estimated
 
 
 def test_unknown_words_are_found_where_they_stand(closed: ModelCard):
@@ -56,7 +59,9 @@ def test_what_does_not_fit_is_told(closed: ModelCard):
 def test_an_open_vocabulary_knows_every_word(tmp_path: Path):
     card = tiny.klein(tmp_path, distilled=True)
     reading = read_prompt(card, "a portrait of zorblax")
-    assert reading.unknown == () and set(reading.counts) == {"llm"} and not reading.estimated
+    assert reading.unknown == ()
+    assert set(reading.counts) == {"llm"}
+    assert not reading.estimated
 
 
 def test_the_chat_around_a_prompt_counts(tmp_path: Path):
@@ -69,8 +74,10 @@ def test_the_chat_around_a_prompt_counts(tmp_path: Path):
 def test_without_the_tokenizer_counts_are_estimates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     reading = read_prompt(tiny.CATALOGUE.card("flux1-dev"), "a photograph of a red mug")
-    assert reading.estimated and set(reading.counts) == {"clip", "t5"}
-    assert reading.counts["t5"][1] == 512 and 6 <= reading.counts["t5"][0] <= 14
+    assert reading.estimated
+    assert set(reading.counts) == {"clip", "t5"}
+    assert reading.counts["t5"][1] == 512
+    assert 6 <= reading.counts["t5"][0] <= 14
     assert reading.unknown == ()
 
 
@@ -90,7 +97,8 @@ def test_weights_are_found_where_people_keep_them(tmp_path: Path, monkeypatch: p
     cache, own = tmp_path / "cache", tmp_path / "own"
     monkeypatch.setenv("HF_HUB_CACHE", str(cache))
     card = replace(tiny.CATALOGUE.card("flux1-schnell"))
-    assert weights_found(card) is None and weights_found(card, own) is None
+    assert weights_found(card) is None
+    assert weights_found(card, own) is None
     tiny.flux1(own / "FLUX.1-schnell")
     assert weights_found(card, own) == own / "FLUX.1-schnell"
     snapshot = cache / "models--black-forest-labs--FLUX.1-schnell" / "snapshots" / "abc"

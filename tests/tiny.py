@@ -10,7 +10,9 @@ from pathlib import Path
 from models.cards import ModelCard, load_catalogue
 
 CATALOGUE = load_catalogue()
-WORDS = ["<unk>", "<pad>", "</s>", "<s>", "a", "the", "red", "blue", "mug", "bottle", "on", "in", "table", "studio", ",", ".", "system", "user"]
+WORDS = [
+    "<unk>", "<pad>", "</s>", "<s>", "a", "the", "red", "blue", "mug", "bottle", "on", "in", "table", "studio", ",", ".", "system", "user",
+]  # fmt: skip
 
 
 def flux1(folder: Path, guidance_embeds: bool = False, seed: int = 0) -> ModelCard:
