@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.cards import load_catalogue
@@ -132,6 +132,7 @@ def test_only_what_passes_is_ranked(profile):
 VALUE = st.none() | st.floats(0, 100) | st.sampled_from([20.0, 55.0])
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.integers(1, 40), st.tuples(VALUE, VALUE, VALUE, VALUE), max_size=12), st.integers(1, 12))
 def test_selection_keeps_the_first_of_what_passes(table, keep):
     names = ("sharpness", "blockiness", "adherence", "adherence_b")

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.cards import load_catalogue
@@ -72,6 +72,7 @@ def test_an_engine_takes_a_task():
     assert [(picture.seed, picture.image.size) for picture in pictures] == [(100, (256, 256)), (101, (256, 256))]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 300), st.integers(1, 20))
 def test_batches_are_few_and_even(count, size):
     batches = even_batches(count, size)

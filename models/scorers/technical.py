@@ -88,25 +88,25 @@ def _edges(plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def exposure(rgb: np.ndarray) -> float:
-    """100 = nothing is lost in highlights or shadows; 0 = everything is. rgb: (height, width, 3) uint8.
+    """100 = nothing is lost in highlights or shadows; 0 = half of the light is, or more. rgb: (height, width, 3) uint8.
 
-    Too bright: the share of pixels with a clipped channel (>= 254) among those that are not white (>= 240 in all three): where light
-    clips a picture, colours lose one channel before the others; a white backdrop counts for nothing. Too dark: the brightest
-    half per cent below 96 of 255 (all lost at 32), or blacks that eat into dark colours: the share of plain black
-    times the share of the rest with a channel at 0. A night scene has its lights, and a black backdrop ends at the product.
+    Too bright: of the pixels that are not white (240 or more in all three channels) the mean share of luminance (BT.601 weights)
+    whose channel is clipped (254 or more), times two. Where light clips a picture, colours lose one channel before the others;
+    a white backdrop counts for nothing, nor can a grey scene that became one be told from it. Too dark: the brightest half per cent
+    below 80 (all lost at 32), or blacks that eat into dark colours: the share of black times the share of the rest with a channel
+    at 0. A night scene has its lights, and a black backdrop ends at the product.
     """
     brightest, darkest = (extreme(extreme(rgb[..., 0], rgb[..., 1]), rgb[..., 2]) for extreme in (np.maximum, np.minimum))
-    pixels = brightest.size
-    white, clipped = np.count_nonzero(darkest >= 240), np.count_nonzero(brightest >= 254)
-    clipped_white = np.count_nonzero((darkest >= 240) & (brightest >= 254))
-    rest = pixels - white
-    bright = (clipped - clipped_white) / rest if rest > 0.005 * pixels else 1.0
+    pixels, coloured = brightest.size, darkest < 240
+    rest = np.count_nonzero(coloured)
+    lost = sum(weight * np.count_nonzero((rgb[..., c] >= 254) & coloured) for c, weight in enumerate((0.299, 0.587, 0.114)))
+    bright = 2 * lost / rest if rest > 0.005 * pixels else 1.0
 
     black = np.count_nonzero(brightest <= 2)
     zeroed = np.count_nonzero(darkest <= 1) - np.count_nonzero((darkest <= 1) & (brightest <= 2))
     eaten = black / pixels * (zeroed / (pixels - black) if black < pixels else 1.0)
-    dark = np.clip((96 - _percentile(brightest.ravel(), 99.5)) / 64, 0, 1)
-    return float(100 * (1 - max(bright, eaten, dark)))
+    dark = np.clip((80 - _percentile(brightest.ravel(), 99.5)) / 48, 0, 1)
+    return float(100 * (1 - min(1.0, max(bright, eaten, dark))))
 
 
 def blockiness(grey: np.ndarray) -> float | None:
