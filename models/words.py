@@ -27,6 +27,7 @@ _CHAT = {
         "relationships, object\nattribution and actions without speculation.[/SYSTEM_PROMPT][INST]{}[/INST]"
     ),
 }
+_RUN = re.compile(r"[^\W_]+", re.UNICODE)
 _WORD = re.compile(r"\w+(?:['\u2019]\w+)*|[^\w\s]", re.UNICODE)
 
 
@@ -118,18 +119,20 @@ def _cut(prompt: str, encoding: Encoding, most: int) -> str:
 
 
 def _unknown(prompt: str, tokenizer: Tokenizer, encoding: Encoding) -> Spans:
-    """Words of the prompt that hold a token the vocabulary lacks, each once for every place it stands in."""
-    name = json.loads(tokenizer.to_str())["model"].get("unk_token")
-    if isinstance(name, str):
-        lacking = tokenizer.token_to_id(name)
-    else:
-        lacking = json.loads(tokenizer.to_str())["model"].get("unk_id")
-    holes = [span for span, token in zip(encoding.offsets, encoding.ids, strict=True) if token == lacking and span[0] < span[1]]
+    """Words of the prompt that the closed vocabulary lacks, once for every place they stand in.
+
+    Such a vocabulary has a piece for every word it knows: what is unknown, or pieced together from others ("into"), was never learnt.
+    """
+    model = json.loads(tokenizer.to_str())["model"]
+    lacking = model["unk_id"] if "unk_id" in model else tokenizer.token_to_id(model["unk_token"])
+    pieces = [(*span, token) for span, token in zip(encoding.offsets, encoding.ids, strict=True) if prompt[span[0] : span[1]].strip()]
+    known = {(start, end) for start, end, token in pieces if token != lacking}
+    known |= {(start + len(prompt[start:end]) - len(prompt[start:end].lstrip()), end) for start, end in known}  # A piece may hold a space.
     found = []
     for match in _WORD.finditer(prompt):
-        start, end = match.span()
-        if match.group()[0].isalnum() and any(a < end and start < b for a, b in holes):
-            found.append((match.group(), start, end))
+        runs = [(match.start() + run.start(), match.start() + run.end()) for run in _RUN.finditer(match.group())]
+        if any(run not in known for run in runs):
+            found.append((match.group(), *match.span()))
     return tuple(found)
 
 

@@ -42,6 +42,26 @@ def test_unknown_words_are_found_where_they_stand(closed: ModelCard):
     assert all(prompt[start:end] == word for word, start, end in reading.unknown)
 
 
+def test_the_embedded_vocabulary_marks_what_its_world_lacks(closed: ModelCard, tmp_path: Path):
+    import shutil
+
+    from models.embedded.training.tokenizers import clip_tokenizer, t5_tokenizer
+
+    folder = tmp_path / "copy"
+    shutil.copytree(closed.repo, folder)
+    clip_tokenizer().save_pretrained(folder / "tokenizer")
+    t5_tokenizer().save_pretrained(folder / "tokenizer_2")
+    card = replace(closed, repo=str(folder))
+    assert read_prompt(card, 'A red mug on the beach, close-up; soft "SALE" sign.').unknown == ()
+    prompt = "Portrait of a redmug, don't zorblax-red it into 4k"
+    reading = read_prompt(card, prompt)
+    words = [word for word, _, _ in reading.unknown]
+    assert [word for word in words if word != "4k"] == ["Portrait", "redmug", "don't", "zorblax", "into"]
+    assert all(prompt[start:end] == word for word, start, end in reading.unknown)
+    assert read_prompt(card, "a red mug").counts["t5"] == (4, 48)
+    assert read_prompt(card, "a red mug").counts["clip"] == (5, 77)
+
+
 @pytest.mark.parametrize("prompt", ["", "   ", "\u00e9t\u00e9 \U0001f600 red", "\u7ea2\u8272 mug", "red\n\nmug\t.", "x" * 4000, "don't"])
 def test_any_text_can_be_read(closed: ModelCard, prompt: str):
     reading = read_prompt(closed, prompt)
