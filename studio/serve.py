@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from models.cards import load_catalogue
 from models.errors import StudioError, Unavailable
 from studio.config import EVERYWHERE, LOOPBACK, Config, quiet_libraries
+from studio.quick import import_gradio
 from studio.studio import Studio
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def _answer(studio: Studio, listener: socket.socket, config: Config, url: str) -
 
 def mount_page(app: FastAPI, studio: Studio) -> None:
     """Puts the Gradio page at "/" and its scripts and styles below /static/page/ (/static/ is Gradio's)."""
+    import_gradio()
     import gradio
 
     import studio.page as page

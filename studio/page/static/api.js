@@ -1,0 +1,39 @@
+// The JSON routes. The one place where an answer that is no success becomes an error to show.
+
+export class Refused extends Error {
+  constructor({ field, what, why, todo }, status) {
+    super([what, why, todo].filter(Boolean).join(" "));
+    this.field = field || null;
+    this.status = status;
+  }
+}
+
+const SILENT = { field: null, what: "The studio does not answer.", why: "It may have been closed.", todo: "Start it again with: python launch.py" };
+
+async function ask(path, body) {
+  const options = body === undefined ? {} : { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch (error) {
+    if (error instanceof TypeError) throw new Refused(SILENT, 0); // fetch's word for "no connection"
+    throw error;
+  }
+  const isJson = (response.headers.get("content-type") || "").includes("json");
+  const answer = isJson ? await response.json() : null;
+  if (response.ok && answer) return answer;
+  throw new Refused((answer && answer.error) || { what: `The studio answered ${response.status}.`, why: "", todo: "" }, response.status);
+}
+
+export const api = {
+  studio: () => ask("/api/studio"),
+  words: (prompt, family, tier) => ask("/api/words", { prompt, family, tier }),
+  submit: (request) => ask("/api/jobs", request),
+  jobs: () => ask("/api/jobs"),
+  job: (id) => ask(`/api/jobs/${id}`),
+  cancel: (id) => ask(`/api/jobs/${id}/cancel`, {}),
+  keep: (id, keep) => ask(`/api/images/${id}/keep`, { keep }),
+  promote: (id, tier, draft) => ask(`/api/images/${id}/promote`, { tier, draft }),
+  images: (before, limit) => ask(`/api/images?limit=${limit}${before ? `&before=${before}` : ""}`),
+  image: (id) => ask(`/api/images/${id}`),
+};

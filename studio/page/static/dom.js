@@ -1,0 +1,98 @@
+// Building the page. Whatever comes from data enters through textContent or an attribute, never as markup.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+const ICONS = {
+  dice: "M4 3h8a1 1 0 0 1 1 1v8a1 1 0 0 1-1 1H4a1 1 0 0 1-1-1V4a1 1 0 0 1 1-1zM5.8 5.8h.01M10.2 5.8h.01M8 8h.01M5.8 10.2h.01M10.2 10.2h.01",
+  lock: "M4.5 7.5h7v5h-7zM6 7.5V5.6a2 2 0 0 1 4 0v1.9",
+  close: "M4 4l8 8M12 4l-8 8",
+  left: "M10 3.5L5.5 8l4.5 4.5",
+  right: "M6 3.5L10.5 8 6 12.5",
+  pass: "M3.5 8.4l3 3 6-6.6",
+  fail: "M4.2 4.2l7.6 7.6M11.8 4.2l-7.6 7.6",
+  warn: "M8 3.2l5 9.3H3zM8 7v2.4M8 10.9h.01",
+  none: "M4.5 8h7",
+};
+
+/** An element. Properties starting with "on" are listeners, `text` is textContent, `data` a dataset, the rest are attributes. */
+export function h(tag, properties = {}, ...children) {
+  const element = document.createElement(tag);
+  set(element, properties);
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+export function set(element, properties) {
+  for (const [name, value] of Object.entries(properties)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "text") element.textContent = value;
+    else if (name === "data") Object.assign(element.dataset, value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value === false || value === null || value === undefined) element.removeAttribute(name);
+    else element.setAttribute(name, value);
+  }
+  return element;
+}
+
+export function icon(name) {
+  const svg = document.createElementNS(SVG, "svg");
+  set(svg, { viewBox: "0 0 16 16", "aria-hidden": "true", class: `cs-icon cs-icon-${name}` });
+  const path = document.createElementNS(SVG, "path");
+  path.setAttribute("d", ICONS[name]);
+  svg.append(path);
+  return svg;
+}
+
+/** A rectangle of the shape of a picture, at most `box` pixels wide and high. */
+export function shape(width, height, box = 18) {
+  const scale = box / Math.max(width, height);
+  const span = h("span", { class: "cs-shape", "aria-hidden": "true" });
+  span.style.width = `${Math.max(4, Math.round(width * scale))}px`;
+  span.style.height = `${Math.max(4, Math.round(height * scale))}px`;
+  return span;
+}
+
+/** Calls `run` once things have been quiet for `wait` milliseconds. */
+export function debounced(run, wait) {
+  let timer;
+  return (...given) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => run(...given), wait);
+  };
+}
+
+export const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+/** Moves the children of `list` into the order given, calmly: each slides from where it was to where it is. */
+export function reorder(list, elements) {
+  if (elements.every((element, i) => list.children[i] === element)) return;
+  const focused = document.activeElement;
+  const before = new Map(elements.map((element) => [element, element.getBoundingClientRect()]));
+  list.append(...elements);
+  if (focused && list.contains(focused)) focused.focus({ preventScroll: true });
+  if (still()) return;
+  for (const element of elements) {
+    const was = before.get(element);
+    const is = element.getBoundingClientRect();
+    const [x, y] = [was.left - is.left, was.top - is.top];
+    if (!x && !y) continue;
+    element.animate([{ transform: `translate(${x}px, ${y}px)` }, { transform: "none" }], { duration: 420, easing: "cubic-bezier(.3, 0, .2, 1)" });
+  }
+}
+
+export const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
+
+export function duration(seconds) {
+  if (seconds < 1) return "under a second";
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return `${(seconds / 3600).toFixed(1)} h`;
+}
+
+/** 41.237 -> "41", 0.31234 -> "0.312": as many digits as say something. */
+export function figure(value) {
+  const size = Math.abs(value);
+  return size >= 10 || Number.isInteger(value) ? String(Math.round(value)) : size >= 1 ? value.toFixed(1) : value.toFixed(3);
+}
+
+export const words = (name) => name.replaceAll("_", " ");

@@ -1,0 +1,244 @@
+// The form: prompt, counts, size, seed, and what few need. It is read and posted as JSON; the door's refusals land at their fields.
+
+import { api, Refused } from "./api.js";
+import { h, icon, set, shape } from "./dom.js";
+import { Prompt } from "./prompt.js";
+import { studio } from "./studio.js";
+
+const REMEMBERED = "contact-sheet.form";
+// Where the fields of a request stand on the form; the rest is told above the button.
+const PLACE = { seeds: "seed", strength: "advanced", image: "advanced" };
+
+export class CsForm extends HTMLElement {
+  connectedCallback() {
+    if (this.firstChild) return;
+    this.fields = {}; // name -> {box, input, error}
+    this.build();
+    this.recall();
+    studio.on("about", () => this.suit());
+    studio.on("choice", () => this.suit());
+    studio.on("reuse", (request) => this.fill(request));
+    studio.on("example", (prompt) => this.example(prompt));
+    if (studio.about) this.suit();
+  }
+
+  build() {
+    this.prompt = new Prompt();
+    this.draft = this.number("draft", 1, 240);
+    this.keep = this.number("keep", 1, 240);
+    this.steps = this.number("steps", 1, 200);
+    this.guidance = this.number("guidance", 0, 30, 0.1);
+    this.seed = h("input", { id: "cs-seed", type: "text", inputmode: "numeric", autocomplete: "off", placeholder: "random", maxlength: 20 });
+    this.negative = h("input", { id: "cs-negative", type: "text", autocomplete: "off", maxlength: 1000 });
+    this.family = h("select", { id: "cs-family", onchange: () => studio.choose({ family: this.family.value }) });
+    this.sizes = h("div", { class: "cs-sizes", role: "radiogroup", "aria-labelledby": "cs-size-label" });
+    this.pixels = h("span", { class: "cs-quiet" });
+    this.alert = h("p", { class: "cs-error cs-form-error", role: "alert", hidden: true });
+    this.button = h("button", { type: "submit", class: "cs-primary" }, h("span", { text: "Generate" }), h("kbd", { text: "Ctrl Enter" }));
+    this.advanced = h("details", { class: "cs-advanced" }, h("summary", { text: "Advanced" }),
+      h("div", { class: "cs-pair" }, this.field("steps", "Steps", this.steps), this.field("guidance", "Guidance", this.guidance)),
+      this.field("negative", "Negative prompt", this.negative, (this.negativeNote = h("span", { class: "cs-quiet" }))),
+      (this.familyField = this.field("family", "Model family", this.family)),
+    );
+    this.form = h("form", { novalidate: true, "aria-label": "What to draw", onsubmit: (event) => this.submit(event), onkeydown: (event) => this.key(event), oninput: (event) => this.typed(event) },
+      this.field("prompt", "Prompt", this.prompt.input, null, this.prompt.element),
+      h("div", { class: "cs-pair" }, this.field("draft", "Draft", this.draft), this.field("keep", "Keep", this.keep)),
+      this.sizeField(),
+      this.seedField(),
+      this.advanced,
+      h("div", { class: "cs-send" }, this.alert, this.button),
+    );
+    this.append(this.form);
+  }
+
+  number(name, min, max, step = 1) {
+    return h("input", { id: `cs-${name}`, type: "number", inputmode: step < 1 ? "decimal" : "numeric", min, max, step, autocomplete: "off" });
+  }
+
+  /** A label, its input and the place of its error. `shown`: what stands on the page where the input is part of more. */
+  field(name, label, input, note = null, shown = input) {
+    const error = h("p", { class: "cs-error", id: `cs-${name}-error`, hidden: true });
+    const box = h("div", { class: `cs-field cs-field-${name}` }, h("label", { for: input.id }, h("span", { text: label }), note), shown, error);
+    this.fields[name] = { box, input, error };
+    return box;
+  }
+
+  sizeField() {
+    const error = h("p", { class: "cs-error", id: "cs-size-error", hidden: true });
+    const box = h("div", { class: "cs-field" }, h("div", { class: "cs-label", id: "cs-size-label" }, h("span", { text: "Size" }), this.pixels), this.sizes, error);
+    this.fields.size = { box, get input() { return box.querySelector("input:checked") ?? box.querySelector("input"); }, error };
+    return box;
+  }
+
+  seedField() {
+    const random = h("button", { type: "button", class: "cs-tool", title: "A new random seed each time", "aria-label": "Random seed each time", onclick: () => this.setSeed("") }, icon("dice"));
+    this.lock = h("button", { type: "button", class: "cs-tool", title: "Hold the seed of the latest job", "aria-label": "Hold the seed of the latest job", onclick: () => this.holdSeed() }, icon("lock"));
+    return this.field("seed", "Seed", this.seed, null, h("div", { class: "cs-with-tools" }, this.seed, random, this.lock));
+  }
+
+  /** Fits the fields to the chosen family and tier. What a person typed stays. */
+  suit() {
+    const facts = studio.facts();
+    if (!facts) return;
+    for (const name of ["draft", "keep", "steps"]) this[name].placeholder = String(facts[name]);
+    this.guidance.placeholder = facts.guidance_used ? String(facts.guidance) : "not used";
+    this.guidance.disabled = !facts.guidance_used;
+    this.negative.disabled = !facts.negative_used;
+    this.negativeNote.textContent = facts.negative_used ? "" : "ignored by this model";
+    this.draft.max = this.keep.max = studio.about.limits.draft;
+    this.prompt.limit = studio.about.limits.prompt;
+    const usable = studio.about.families.filter((family) => family.usable !== false);
+    this.familyField.hidden = usable.length < 2;
+    this.family.replaceChildren(...usable.map((family) => h("option", { value: family.name, text: family.title })));
+    this.family.value = studio.family;
+    this.suitSizes(facts.sizes);
+    this.prompt.read();
+  }
+
+  suitSizes(sizes) {
+    const chosen = this.size();
+    const names = sizes.map((size) => size.name);
+    this.sizes.replaceChildren(...sizes.map((size) => h("label", { class: "cs-size", title: `${size.width} × ${size.height}` },
+      h("input", { type: "radio", name: "size", value: size.name, checked: size.name === (names.includes(chosen) ? chosen : names[0]), onchange: () => this.showPixels() }),
+      shape(size.width, size.height), h("span", { text: size.name }))));
+    this.showPixels();
+  }
+
+  showPixels() {
+    const size = studio.facts()?.sizes.find((one) => one.name === this.size());
+    this.pixels.textContent = size ? `${size.width} × ${size.height}` : "";
+  }
+
+  size() {
+    return this.sizes.querySelector("input:checked")?.value ?? this.wanted ?? null;
+  }
+
+  /** The request as the door takes it; what is left empty is the tier's own. */
+  request() {
+    const request = { prompt: this.prompt.input.value, family: studio.family, tier: studio.tier, size: this.size() };
+    for (const name of ["draft", "keep", "steps", "guidance"]) {
+      const input = this[name];
+      // A number field that holds something else reads as "": the text itself is gone, so the door cannot tell; we do.
+      if (input.validity.badInput) throw new Refused({ field: name, what: "This is not a number." }, 0);
+      if (input.value !== "" && !input.disabled) request[name] = Number(input.value);
+    }
+    // 2 ** 63 - 1 does not fit a JavaScript number, so a seed that would lose digits goes as it was typed, to be refused in words.
+    const seed = this.seed.value.trim();
+    if (seed) request.seed = /^\d+$/.test(seed) && Number.isSafeInteger(Number(seed)) ? Number(seed) : seed;
+    if (this.negative.value && !this.negative.disabled) request.negative = this.negative.value;
+    return request;
+  }
+
+  async submit(event) {
+    event?.preventDefault();
+    if (this.busy) return;
+    this.clear();
+    this.busy = true;
+    set(this.button, { "aria-busy": "true" });
+    try {
+      const job = await api.submit(this.request());
+      this.remember();
+      studio.say("submitted", job);
+    } catch (error) {
+      this.refuse(error);
+    } finally {
+      this.busy = false;
+      set(this.button, { "aria-busy": null });
+    }
+  }
+
+  refuse(error) {
+    if (!(error instanceof Refused)) throw error;
+    const name = (error.field ?? "").split(".")[0];
+    const place = this.fields[PLACE[name] ?? name];
+    if (!place || place.box.hidden) {
+      set(this.alert, { text: error.message, hidden: null });
+      return;
+    }
+    set(place.error, { text: error.message, hidden: null });
+    set(place.input, { "aria-invalid": "true", "aria-describedby": place.error.id });
+    if (this.advanced.contains(place.box)) this.advanced.open = true;
+    place.input.focus();
+  }
+
+  clear() {
+    this.alert.hidden = true;
+    for (const { input, error } of Object.values(this.fields)) {
+      error.hidden = true;
+      if (input) set(input, { "aria-invalid": null, "aria-describedby": null });
+    }
+  }
+
+  typed(event) {
+    for (const { input, error } of Object.values(this.fields)) {
+      if (input === event.target && !error.hidden) {
+        error.hidden = true;
+        set(input, { "aria-invalid": null, "aria-describedby": null });
+      }
+    }
+    this.remember();
+  }
+
+  key(event) {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      this.submit();
+    }
+  }
+
+  /** Takes over the settings of an earlier request, its tier included. */
+  fill(request) {
+    this.clear();
+    this.wanted = request.size;
+    const family = studio.about.families.some((one) => one.name === request.family) ? request.family : studio.family;
+    studio.choose({ family, tier: request.tier });
+    studio.show(request.tier);
+    const facts = studio.facts();
+    this.prompt.input.value = request.prompt;
+    for (const name of ["draft", "keep", "steps", "guidance"]) {
+      const value = request[name];
+      // The tier's own values stay unsaid, so that they follow when the tier is changed.
+      this[name].value = value === null || value === undefined || value === facts?.[name] ? "" : String(value);
+    }
+    this.negative.value = request.negative ?? "";
+    this.setSeed(request.seed ?? request.seeds?.[0] ?? "");
+    const radio = [...this.sizes.querySelectorAll("input")].find((one) => one.value === request.size);
+    if (radio) radio.checked = true;
+    this.showPixels();
+    this.prompt.read();
+    this.remember();
+    this.prompt.input.focus();
+  }
+
+  example(prompt) {
+    this.prompt.input.value = prompt;
+    this.prompt.read();
+    this.remember();
+    this.prompt.input.focus();
+  }
+
+  setSeed(seed) {
+    this.seed.value = String(seed);
+    this.remember();
+  }
+
+  holdSeed() {
+    const seed = document.querySelector("cs-sheet")?.latestSeed();
+    if (seed !== null && seed !== undefined) this.setSeed(seed);
+  }
+
+  // A reload loses nothing that was typed.
+  remember() {
+    const kept = { prompt: this.prompt.input.value, seed: this.seed.value, size: this.size() };
+    for (const name of ["draft", "keep", "steps", "guidance", "negative"]) kept[name] = this[name].value;
+    localStorage.setItem(REMEMBERED, JSON.stringify(kept));
+  }
+
+  recall() {
+    const kept = JSON.parse(localStorage.getItem(REMEMBERED) ?? "{}");
+    this.prompt.input.value = kept.prompt ?? "";
+    this.wanted = kept.size;
+    for (const name of ["seed", "draft", "keep", "steps", "guidance", "negative"]) this[name].value = kept[name] ?? "";
+  }
+}
+

@@ -1,0 +1,218 @@
+// The loupe: one picture large on neutral grey, what was measured, how it was made, where it came from, what can be done with it.
+
+import { api, Refused } from "./api.js";
+import { VERDICTS, standing } from "./frame.js";
+import { duration, figure, h, icon, set, words } from "./dom.js";
+import { studio } from "./studio.js";
+
+let loupe = null;
+
+/** Opens the loupe on an image; the arrow keys go through `images`. */
+export function openLoupe(image, images) {
+  loupe ??= new Loupe();
+  loupe.open(image, images);
+}
+
+class Loupe {
+  constructor() {
+    this.picture = h("img", { class: "cs-big" });
+    this.title = h("h2", { id: "cs-loupe-title" });
+    this.verdict = h("span", { class: "cs-badge" });
+    this.prompt = h("p", { class: "cs-loupe-prompt" });
+    this.actions = h("div", { class: "cs-actions" });
+    this.trouble = h("p", { class: "cs-error", role: "alert", hidden: true });
+    this.scores = h("div", { class: "cs-scores" });
+    this.facts = h("dl", { class: "cs-parameters" });
+    this.lineage = h("div", { class: "cs-lineage" });
+    const turn = (name, step, label) => h("button", { type: "button", class: `cs-turn cs-turn-${name}`, "aria-label": label, onclick: () => this.go(step) }, icon(name));
+    this.previous = turn("left", -1, "Previous picture");
+    this.next = turn("right", 1, "Next picture");
+    const close = h("button", { type: "button", class: "cs-tool cs-close", "aria-label": "Close the loupe", onclick: () => this.element.close() }, icon("close"));
+    const part = (label, ...content) => h("section", {}, h("h3", { text: label }), ...content);
+    this.element = h("dialog", { class: "cs-loupe", "aria-labelledby": this.title.id, onkeydown: (event) => this.key(event), onclose: () => this.closed(), onclick: (event) => event.target === this.element && this.element.close() },
+      h("div", { class: "cs-table" }, this.previous, this.picture, this.next),
+      h("div", { class: "cs-side", tabindex: "-1" },
+        h("div", { class: "cs-side-head" }, this.title, this.verdict, close),
+        this.prompt, this.actions, this.trouble,
+        part("Scores", this.scores),
+        (this.family = part("Lineage", this.lineage)),
+        part("Parameters", this.facts),
+      ),
+    );
+    // Inside Gradio's container, so that its fonts and colours hold here too.
+    (document.querySelector(".gradio-container") ?? document.body).append(this.element);
+    studio.on("image", (image) => image.id === this.image?.id && this.element.open && this.show(image.id));
+  }
+
+  open(image, images) {
+    this.images = images;
+    this.from = document.activeElement;
+    if (!this.element.open) this.element.showModal();
+    this.quick(image);
+    this.show(image.id);
+  }
+
+  /** What is known at once; the rest (request, lineage) is asked for. */
+  quick(image) {
+    this.image = image;
+    set(this.picture, { src: image.url, width: image.width, height: image.height, alt: `Frame ${image.number} of job ${image.job}: ${image.prompt}` });
+    this.title.textContent = `#${image.job} · ${image.number}`;
+    this.element.dataset.verdict = image.verdict ?? "";
+    this.verdict.textContent = VERDICTS[image.verdict] ?? "";
+    this.prompt.textContent = image.prompt;
+    this.scores.replaceChildren(...(image.scores.length ? image.scores.map((score) => bar(score, image.scores)) : [h("p", { class: "cs-quiet", text: "Not measured yet." })]));
+    this.buttons(image, null);
+    const at = this.images.findIndex((one) => one.id === image.id);
+    this.previous.disabled = at <= 0;
+    this.next.disabled = at < 0 || at >= this.images.length - 1;
+  }
+
+  async show(id) {
+    let image;
+    try {
+      image = await api.image(id);
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      this.say(error.message);
+      return;
+    }
+    if (this.image.id !== id) return;
+    this.quick(image);
+    this.say("");
+    this.buttons(image, image.request);
+    this.parameters(image);
+    this.family.hidden = image.lineage.length < 2;
+    this.lineage.replaceChildren(...image.lineage.map((one) => this.relative(one)));
+  }
+
+  relative({ id, tier, thumb }) {
+    const current = id === this.image.id;
+    const title = studio.facts(tier)?.title ?? tier;
+    return h("button", { type: "button", class: "cs-relative", "aria-current": current ? "true" : null, "aria-label": `${title}, picture ${id}`, onclick: () => current || this.visit(id) },
+      h("img", { src: thumb, alt: "", loading: "lazy" }), h("span", { text: title }));
+  }
+
+  async visit(id) {
+    this.image = { ...this.image, id };
+    await this.show(id);
+  }
+
+  buttons(image, request) {
+    const facts = request && studio.about.families.find((family) => family.name === request.family);
+    const tiers = facts ? facts.tiers.slice(facts.tiers.findIndex((tier) => tier.name === image.tier) + 1) : [];
+    const button = (text, run, kind = "cs-plain") => h("button", { type: "button", class: kind, text, onclick: run });
+    const decide = image.verdict === "kept" ? button("Reject", () => this.keep(false)) : button(image.verdict === "rejected" || image.verdict === "review" ? "Keep anyway" : "Keep", () => this.keep(true));
+    this.actions.replaceChildren(
+      ...tiers.map((tier, i) => button(`To ${tier.title}`, () => this.promote(tier.name), i ? "cs-plain" : "cs-primary")),
+      ...(image.verdict ? [decide] : []),
+      h("a", { class: "cs-plain", href: `${image.url}?download=1`, download: true, text: "Download" }),
+      ...(request ? [button("Reuse settings", () => this.reuse(request))] : []),
+      button("Copy seed", (event) => this.copy(event.currentTarget, image.seed)),
+    );
+  }
+
+  parameters(image) {
+    const rows = [
+      ["Seed", image.seed], ["Steps", image.steps], ["Guidance", image.guidance], ["Size", `${image.width} × ${image.height}`],
+      ["Tier", studio.facts(image.tier, image.request.family)?.title ?? image.tier],
+      ["Model", studio.facts(image.tier, image.request.family)?.card_title ?? image.card],
+      ["Drawn in", image.seconds === null ? null : image.seconds < 10 ? `${image.seconds.toFixed(1)} s` : duration(image.seconds)],
+      ["Made", image.created ? new Date(image.created).toLocaleString() : null],
+      ["Negative", image.request.negative],
+    ];
+    const given = rows.filter(([, value]) => value !== null && value !== undefined && value !== "");
+    this.facts.replaceChildren(...given.flatMap(([name, value]) => [h("dt", { text: name }), h("dd", { text: String(value) })]));
+  }
+
+  async attempt(act) {
+    try {
+      await act();
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      this.say(error.message);
+    }
+  }
+
+  say(trouble) {
+    set(this.trouble, { text: trouble, hidden: !trouble });
+  }
+
+  async keep(choice) {
+    await this.attempt(async () => {
+      const image = await api.keep(this.image.id, choice);
+      studio.say("image", image);
+      await this.show(image.id);
+      this.actions.querySelector("button")?.focus();
+    });
+  }
+
+  async promote(tier) {
+    await this.attempt(async () => {
+      const job = await api.promote(this.image.id, tier, 1);
+      this.from = null; // the new job is where to look next
+      this.element.close();
+      studio.say("promoted", job);
+    });
+  }
+
+  reuse(request) {
+    this.from = null;
+    this.element.close();
+    studio.say("reuse", { ...request, seed: this.image.seed, seeds: undefined });
+  }
+
+  async copy(button, seed) {
+    try {
+      await navigator.clipboard.writeText(String(seed));
+      button.textContent = "Copied";
+    } catch {
+      // Refused by the browser (no https on a LAN, or no permission): the number is on show instead.
+      button.textContent = `Seed ${seed}`;
+    }
+    setTimeout(() => (button.textContent = "Copy seed"), 1800);
+  }
+
+  go(step) {
+    const at = this.images.findIndex((one) => one.id === this.image.id);
+    const next = this.images[at + step];
+    if (at < 0 || !next) return;
+    this.quick(next);
+    this.show(next.id);
+  }
+
+  key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    this.go(step);
+  }
+
+  closed() {
+    if (this.from?.isConnected) this.from.focus({ preventScroll: true });
+    this.picture.removeAttribute("src");
+  }
+}
+
+/** A score as a bar, with a tick at the threshold and the side that fails shaded. */
+function bar(score, all) {
+  const most = all.every(({ value, threshold }) => Math.abs(value ?? 0) <= 1 && Math.abs(threshold ?? 0) <= 1) ? 1 : 100;
+  const percent = (value) => `${Math.min(100, Math.max(0, (value / most) * 100))}%`;
+  const below = score.bound === "<=";
+  const track = h("div", { class: "cs-track" });
+  if (score.value !== null) {
+    const fill = h("span", { class: "cs-fill" });
+    fill.style.width = percent(score.value);
+    track.append(fill);
+  }
+  if (score.threshold !== null && score.threshold !== undefined) {
+    const tick = h("span", { class: "cs-tick" });
+    tick.style.left = percent(score.threshold);
+    track.append(tick);
+  }
+  const limit = score.threshold === null || score.threshold === undefined ? "" : `${below ? "at most" : "at least"} ${figure(score.threshold)}${score.hard ? "" : ", advice only"}`;
+  const place = score.percentile === null || score.percentile === undefined ? "" : `higher than ${Math.round(score.percentile)} % so far`;
+  const note = score.value === null ? score.note : [limit, place].filter(Boolean).join(" · ");
+  return h("div", { class: "cs-score", data: { standing: standing(score) }, title: `${score.scorer} ${score.version}` },
+    icon(standing(score)), h("span", { class: "cs-score-name", text: words(score.dimension) }), h("b", { text: score.value === null ? "not scored" : figure(score.value) }), track, h("span", { class: "cs-score-note", text: note }));
+}

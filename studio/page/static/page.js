@@ -1,0 +1,16 @@
+// The page's entry: defines its elements and starts listening.
+
+import { CsFacts, CsStatus } from "./status.js";
+import { CsForm } from "./form.js";
+import { CsHistory } from "./history.js";
+import { CsSheet } from "./sheet.js";
+import { studio } from "./studio.js";
+
+document.documentElement.dataset.csTab = "tier";
+customElements.define("cs-status", CsStatus);
+customElements.define("cs-facts", CsFacts);
+customElements.define("cs-form", CsForm);
+customElements.define("cs-sheet", CsSheet);
+customElements.define("cs-history", CsHistory);
+// Without the studio there is nothing to show but that; the stream tells when it is back.
+studio.start().catch(() => studio.say("lost"));

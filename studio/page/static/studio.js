@@ -1,0 +1,87 @@
+// What all areas share: the studio's facts, the chosen family and tier, and what the studio tells as it happens.
+//
+// `studio` speaks: "job" "step" "preview" "image" "device" (data as the server sent it), "lost" and "found" (the connection; after
+// "found" everything has to be asked for again, for what was told meanwhile is gone), "about" (facts arrived), "choice" (family or
+// tier changed), "tab" (a tab was chosen), "reuse" (a request whose settings the form shall take).
+
+import { api } from "./api.js";
+
+const TOLD = ["job", "step", "preview", "image", "device"];
+
+class Studio extends EventTarget {
+  about = null;
+  family = null;
+  tier = "preview";
+  tab = "preview";
+  connected = true;
+  #source = null;
+
+  on(name, run) {
+    this.addEventListener(name, (event) => run(event.detail));
+  }
+
+  say(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+
+  async start() {
+    window.addEventListener("cs-tab", (event) => this.#choseTab(event.detail));
+    this.#listen();
+    await this.refresh();
+  }
+
+  async refresh() {
+    this.about = await api.studio();
+    this.family ??= this.about.family;
+    this.say("about", this.about);
+    this.say("device", { device: this.about.device, queued: this.about.queued });
+  }
+
+  /** The facts of the chosen tier, or of another of the same family. */
+  facts(tier = this.tier, family = this.family) {
+    return this.about?.families.find((one) => one.name === family)?.tiers.find((one) => one.name === tier) ?? null;
+  }
+
+  choose({ family = this.family, tier = this.tier }) {
+    if (family === this.family && tier === this.tier) return;
+    Object.assign(this, { family, tier });
+    this.say("choice");
+  }
+
+  /** Chooses a tab as a click would. */
+  show(tab) {
+    document.querySelector(`#cs-tabs #cs-tab-${tab}-button`)?.click();
+  }
+
+  #choseTab(tab) {
+    this.tab = tab;
+    document.documentElement.dataset.csTab = this.facts(tab) || ["preview", "standard", "premium"].includes(tab) ? "tier" : tab;
+    if (document.documentElement.dataset.csTab === "tier") this.choose({ tier: tab });
+    this.say("tab", tab);
+  }
+
+  #listen() {
+    const source = new EventSource("/api/events");
+    this.#source = source;
+    for (const name of TOLD) source.addEventListener(name, (event) => this.say(name, JSON.parse(event.data)));
+    source.addEventListener("open", () => this.#isConnected(true));
+    source.addEventListener("error", () => {
+      this.#isConnected(false);
+      // The browser tries again by itself unless it was answered with something else than a stream.
+      if (source.readyState === EventSource.CLOSED) setTimeout(() => this.#listen(), 1500);
+    });
+  }
+
+  async #isConnected(now) {
+    if (now === this.connected) return;
+    this.connected = now;
+    if (!now) {
+      this.say("lost");
+      return;
+    }
+    await this.refresh();
+    this.say("found");
+  }
+}
+
+export const studio = new Studio();
