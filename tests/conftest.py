@@ -70,7 +70,7 @@ def door(studio: Studio) -> Iterator[httpx.Client]:
         yield client
 
 
-def wait_for(met: Callable[[], Any], what: str, seconds: float = 20.0) -> Any:
+def wait_for(met: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
     """What `met` returns once it is true; fails the test after `seconds`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
