@@ -63,11 +63,11 @@ async def json_body(request: Request) -> dict[str, Any]:
     try:
         data = json.loads(body, parse_int=_whole)
     except RecursionError as error:
-        raise BadInput("", "The request is nested too deeply.") from error
+        raise BadInput("request", "The request is nested too deeply.") from error
     except ValueError as error:  # not JSON, or not UTF-8
-        raise BadInput("", "The request is not JSON.", str(error)[:200]) from error
+        raise BadInput("request", "The request is not JSON.", str(error)[:200]) from error
     if not isinstance(data, dict):
-        raise BadInput("", "The request must be a JSON object.")
+        raise BadInput("request", "The request must be a JSON object.")
     return data
 
 
