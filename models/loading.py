@@ -61,8 +61,9 @@ def load_pipeline(
     device = torch.device(plan.device)
     precision = plan.text if part == "reading" else plan.precision
     swapped = part == "reading" and plan.encoders == "swapped"
-    # Weights go from the file to the GPU without a copy in main memory; 8 bits and streaming need them there first.
-    direct = device.type == "cuda" and precision != "fp8" and not plan.streamed and not swapped
+    # Weights go from the file to the GPU without a copy in main memory; 8 bits and streaming need them there first, and diffusers does
+    # not move a pipeline that was loaded so, as encoders that take turns ask for.
+    direct = device.type == "cuda" and precision != "fp8" and plan.encoders == "kept"
     try:
         pipe = cls.from_pretrained(
             folder,
