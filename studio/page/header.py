@@ -8,15 +8,13 @@ import gradio as gr
 
 from studio.page.element import element, tell_tab
 
+# Four frames on a sheet.
+MARK = """<svg viewBox="0 0 20 20" aria-hidden="true"><path d="M2 3h16v14H2z"/>
+<path d="M4.5 6h4.6v3.4H4.5zm6.4 0h4.6v3.4h-4.6zm-6.4 4.9h4.6v3.4H4.5zm6.4 0h4.6v3.4h-4.6z"/></svg>"""
+
 
 def build_name() -> None:
-    gr.HTML(
-        '<h1 class="cs-name"><svg viewBox="0 0 20 20" aria-hidden="true"><path d="M2 3h16v14H2z"/><path d="M4.5 6h4.6v3.4H4.5zm6.4 0h4.6v3.4h-4.6zm-6.4 '
-        '4.9h4.6v3.4H4.5zm6.4 0h4.6v3.4h-4.6z"/></svg>Contact Sheet</h1>',
-        elem_id="cs-name",
-        js_on_load=None,
-        apply_default_css=False,
-    )
+    gr.HTML(f'<h1 class="cs-name">{MARK}Contact Sheet</h1>', elem_id="cs-name", js_on_load=None, apply_default_css=False)
 
 
 def build_tiers(tiers: Sequence[dict[str, Any]]) -> None:

@@ -89,10 +89,12 @@ export function duration(seconds) {
   return `${(seconds / 3600).toFixed(1)} h`;
 }
 
-/** 41.237 -> "41", 0.31234 -> "0.312": as many digits as say something. */
+/** 41.237 -> "41", 0.31234 -> "0.31": as many digits as say something of a score. */
 export function figure(value) {
-  const size = Math.abs(value);
-  return size >= 10 || Number.isInteger(value) ? String(Math.round(value)) : size >= 1 ? value.toFixed(1) : value.toFixed(3);
+  return String(Math.abs(value) >= 10 ? Math.round(value) : Number(value.toPrecision(2)));
 }
+
+/** 99.5 -> "99.5": a threshold as it was set. */
+export const bound = (value) => String(Number(value.toPrecision(4)));
 
 export const words = (name) => name.replaceAll("_", " ");

@@ -1,6 +1,6 @@
 // One frame of a sheet: its number, the picture as it comes to be, its verdict, a mark a dimension.
 
-import { figure, h, icon, set, words } from "./dom.js";
+import { bound, figure, h, icon, set, words } from "./dom.js";
 
 export const VERDICTS = { kept: "KEPT", spare: "spare", rejected: "rejected", review: "review" };
 
@@ -104,9 +104,9 @@ export class Frame {
 
 /** "sharpness  71  at least 55  better than 62 %" */
 function line(score) {
-  const bound = score.bound === "<=" ? "≤" : "≥";
+  const sign = score.bound === "<=" ? "≤" : "≥";
   const value = score.value === null ? "not scored" : figure(score.value);
-  const limit = score.value === null ? score.note : score.threshold === null || score.threshold === undefined ? "" : `${bound} ${figure(score.threshold)}`;
+  const limit = score.value === null ? score.note : score.threshold === null || score.threshold === undefined ? "" : `${sign} ${bound(score.threshold)}`;
   const place = score.percentile === null || score.percentile === undefined ? "" : `p${Math.round(score.percentile)}`;
   return h("div", { class: "cs-tip-line", data: { standing: standing(score) } }, icon(standing(score)), h("span", { text: words(score.dimension) }), h("b", { text: value }), h("span", { text: limit }), h("span", { text: place }));
 }

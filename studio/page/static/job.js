@@ -16,13 +16,15 @@ export class Job {
     this.sorted = false;
     this.waiting = new Map(); // what was told of frames before they were here
     this.title = h("h2", { id: `cs-job-${job.id}` }, h("span", { class: "cs-job-id", text: `#${job.id}` }), " ", h("span", { class: "cs-job-prompt", text: job.prompt, title: job.prompt }));
+    // What a promoted picture came from.
+    this.origin = job.parent ? h("img", { class: "cs-origin", src: `/thumb/${job.parent}.webp`, alt: `from picture ${job.parent}`, title: `Promoted from picture ${job.parent}` }) : null;
     this.how = h("span", { class: "cs-how" });
     this.stop = h("button", { type: "button", class: "cs-plain", text: "Cancel", hidden: true, onclick: () => this.cancel() });
     this.again = h("button", { type: "button", class: "cs-plain", text: "Reuse settings", onclick: () => studio.say("reuse", this.job.request) });
     this.trouble = h("p", { class: "cs-error cs-trouble", role: "alert", hidden: true });
     this.list = h("ol", { class: "cs-frames", "aria-label": `Frames of job ${job.id}` });
     this.element = h("section", { class: "cs-job", "aria-labelledby": this.title.id },
-      h("div", { class: "cs-job-head" }, this.title, this.how, h("span", { class: "cs-job-tools" }, this.stop, this.again)), this.trouble, this.list);
+      h("div", { class: "cs-job-head" }, this.origin, this.title, this.how, h("span", { class: "cs-job-tools" }, this.stop, this.again)), this.trouble, this.list);
     this.element.job = this;
     const [width, height] = sizeOf(job);
     this.aspect = width / height;

@@ -2,7 +2,7 @@
 
 import { api, Refused } from "./api.js";
 import { VERDICTS, standing } from "./frame.js";
-import { duration, figure, h, icon, set, words } from "./dom.js";
+import { bound, duration, figure, h, icon, set, words } from "./dom.js";
 import { studio } from "./studio.js";
 
 let loupe = null;
@@ -56,6 +56,9 @@ class Loupe {
   quick(image) {
     this.image = image;
     set(this.picture, { src: image.url, width: image.width, height: image.height, alt: `Frame ${image.number} of job ${image.job}: ${image.prompt}` });
+    // Not beyond three times its pixels: larger would judge the browser's resampling.
+    this.picture.style.maxWidth = `${image.width * 3}px`;
+    this.picture.style.maxHeight = `${image.height * 3}px`;
     this.title.textContent = `#${image.job} · ${image.number}`;
     this.element.dataset.verdict = image.verdict ?? "";
     this.verdict.textContent = VERDICTS[image.verdict] ?? "";
@@ -210,7 +213,7 @@ function bar(score, all) {
     tick.style.left = percent(score.threshold);
     track.append(tick);
   }
-  const limit = score.threshold === null || score.threshold === undefined ? "" : `${below ? "at most" : "at least"} ${figure(score.threshold)}${score.hard ? "" : ", advice only"}`;
+  const limit = score.threshold === null || score.threshold === undefined ? "" : `${below ? "at most" : "at least"} ${bound(score.threshold)}${score.hard ? "" : ", advice only"}`;
   const place = score.percentile === null || score.percentile === undefined ? "" : `higher than ${Math.round(score.percentile)} % so far`;
   const note = score.value === null ? score.note : [limit, place].filter(Boolean).join(" · ");
   return h("div", { class: "cs-score", data: { standing: standing(score) }, title: `${score.scorer} ${score.version}` },

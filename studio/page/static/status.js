@@ -20,7 +20,7 @@ export class CsStatus extends HTMLElement {
 
   show({ device, queued }) {
     this.dot.dataset.state = device.state;
-    this.text.textContent = [device.words, device.state].filter(Boolean).join(" ");
+    this.text.textContent = [device.words, device.state].filter(Boolean).join(" · ");
     this.queued.textContent = queued ? `${queued} queued` : "";
     this.title = device.note || "";
   }
