@@ -11,7 +11,7 @@ def main() -> None:
     if config.check:
         from models.check import check
 
-        sys.exit(check(config.models_dir, config.device))
+        sys.exit(check(config.models_dir, config.device, config.family))
 
     from studio.serve import run
 

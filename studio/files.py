@@ -8,7 +8,7 @@ import io
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,14 @@ def write_whole(path: Path, data: bytes, flush: bool = True) -> None:
             os.fsync(directory)
         finally:
             os.close(directory)
+
+
+def sweep(folder: Path, days: Iterable[str]) -> None:
+    """Removes what a process that was killed had half written on `days` ("2026-11-21")."""
+    for day in days:
+        for part in ("outputs", "thumbs"):
+            for left in (folder / part / day).glob("*.tmp"):
+                left.unlink()
 
 
 def preview_jpeg(image: Image.Image) -> bytes:

@@ -76,6 +76,7 @@ class Studio:
 
     def start(self) -> None:
         """Starts the worker; returns at once."""
+        files.sweep(self.data_dir, jobs.days_open(self.store))
         self._supervisor.start()
 
     def stop(self) -> None:

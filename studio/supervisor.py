@@ -95,6 +95,8 @@ class Supervisor:
             if self._stopping.is_set():
                 return
             self._process = None
+            if process.stdin:
+                process.stdin.close()
             self._on_released(jobs.release_leases(self._store, blame=True))
             if time.monotonic() - started > HEALTHY_SECONDS:
                 pause = FIRST_PAUSE

@@ -85,7 +85,8 @@ def ended(studio: Studio, job: int) -> dict[str, Any]:
     """The job once it has ended and all its pictures are judged."""
 
     def view() -> dict[str, Any] | None:
-        left = studio.store.db.execute("SELECT count(*) FROM tasks WHERE job_id = ? AND state IN ('waiting', 'leased')", [job]).fetchone()[0]
+        open_tasks = "SELECT count(*) FROM tasks WHERE job_id = ? AND state IN ('waiting', 'leased')"
+        left = studio.store.db.execute(open_tasks, [job]).fetchone()[0]
         now = studio.job(job)
         return now if not left and now["state"] not in ("queued", "running") else None
 

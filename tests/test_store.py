@@ -234,6 +234,14 @@ def test_threads_write_at_once_and_none_is_lost(store):
     assert store.setting("n") == "200"
 
 
+def test_threads_that_end_leave_no_connection_open(store):
+    for _ in range(20):
+        thread = threading.Thread(target=lambda: store.setting("a"))
+        thread.start()
+        thread.join()
+    assert len(store._all) == 1
+
+
 def test_a_studio_refuses_a_parent_or_start_picture_that_is_not_there(studio: Studio):
     with pytest.raises(BadInput) as refused:
         studio.submit({"prompt": "a red mug", "parent": 7})

@@ -128,11 +128,14 @@ def test_a_job_survives_kill_9_of_the_page(tmp_path, start_studio, worker_too):
     left.close()
     changed = {path: (folder / path).stat().st_mtime_ns for path in before.values()}
     assert 1 <= len(before) < 16
+    half = folder / f"{next(iter(before.values()))}.77-1.tmp"
+    half.write_bytes(b"half a picture")
 
     studio = start_studio(0.0, folder)
     view = ended(studio, 1)
     check_all_drawn_once(folder / "outputs", view)
     assert {path: (folder / path).stat().st_mtime_ns for path in before.values()} == changed
+    assert not half.exists()
 
 
 @posix

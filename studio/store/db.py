@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -112,6 +113,16 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+class _Mine:
+    """A thread's connection; closed when the thread ends, for the web server's threads come and go."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def __del__(self) -> None:
+        self.connection.close()
+
+
 class Store:
     """The database of one data folder. Any thread may use it: each gets a connection of its own.
 
@@ -121,7 +132,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._mine = threading.local()
-        self._all: list[sqlite3.Connection] = []
+        self._all: weakref.WeakSet[_Mine] = weakref.WeakSet()
         self._lock = threading.Lock()
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -134,17 +145,17 @@ class Store:
     @property
     def db(self) -> sqlite3.Connection:
         """This thread's connection: autocommit, rows by name."""
-        connection: sqlite3.Connection | None = getattr(self._mine, "connection", None)
-        if connection is None:
+        mine: _Mine | None = getattr(self._mine, "mine", None)
+        if mine is None:
             # Closed by close() from whichever thread ends the studio, hence check_same_thread=False; used by one thread alone.
             connection = sqlite3.connect(self.path, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False)
             connection.row_factory = sqlite3.Row
             for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={BUSY_MS}", "foreign_keys=ON"):
                 connection.execute(f"PRAGMA {pragma}")
-            self._mine.connection = connection
+            self._mine.mine = mine = _Mine(connection)
             with self._lock:
-                self._all.append(connection)
-        return connection
+                self._all.add(mine)
+        return mine.connection
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -167,8 +178,8 @@ class Store:
 
     def close(self) -> None:
         with self._lock:
-            for connection in self._all:
-                connection.close()
+            for mine in list(self._all):
+                mine.connection.close()
             self._all.clear()
             self._mine = threading.local()
 

@@ -220,6 +220,11 @@ def ahead_of(store: Store, job: int) -> list[tuple[str, int, int, int, int]]:
     return [tuple(row) for row in rows]
 
 
+def days_open(store: Store) -> list[str]:
+    """The days ("2026-11-21") of the jobs that have not ended: where their pictures go."""
+    return [row[0] for row in store.db.execute(f"SELECT DISTINCT substr(created, 1, 10) FROM jobs WHERE state IN {ACTIVE}")]
+
+
 def made_progress(db: sqlite3.Connection, task: Task) -> None:
     """A batch that gives pictures is not the one that ends workers: its attempts are forgotten."""
     db.execute("UPDATE tasks SET attempts = 0 WHERE id = ?", [task.id])
