@@ -48,7 +48,12 @@ def test_the_lower_floors_know_no_web(floor):
 
 
 def test_pipelines_and_studio_never_import_what_runs_weights():
-    wrong = {str(path.relative_to(ROOT)): sorted(imports(path) & set(HEAVY)) for floor in FLOORS[1:] for path in modules(floor) if imports(path) & set(HEAVY)}
+    wrong = {
+        str(path.relative_to(ROOT)): sorted(imports(path) & set(HEAVY))
+        for floor in FLOORS[1:]
+        for path in modules(floor)
+        if imports(path) & set(HEAVY)
+    }
     assert not wrong
 
 

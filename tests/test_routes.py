@@ -45,7 +45,9 @@ def draw(studio: Studio, job: int) -> list[int]:
             about: dict[str, Any] = {"id": task.job, "card": draft.card, "request": {}, "lineage": []}
             files.write_picture(studio.data_dir, path, image, files.metadata(draft.spec, seed, number, image, draft.card, about, {}))
             with studio.store.write() as db:
-                found.append(images.mark_drawn(db, task.job, number, path=path, width=image.width, height=image.height, seconds=1.5, details={}))
+                found.append(
+                    images.mark_drawn(db, task.job, number, path=path, width=image.width, height=image.height, seconds=1.5, details={})
+                )
     assert len(found) == studio.job(job)["draft"]
     return [image for image in found if image is not None]
 
@@ -81,7 +83,11 @@ def test_a_job_is_queued_found_again_and_cancelled(door):
     job = submit(door, draft=3, seed=7)
     assert set(job) == JOB
     assert (job["state"], job["draft"], job["keep"], job["done"], job["steps"], job["eta"]) == ("queued", 3, 2, 0, 4, None)
-    assert [(image["number"], image["seed"], image["state"]) for image in job["images"]] == [(1, 7, "waiting"), (2, 8, "waiting"), (3, 9, "waiting")]
+    assert [(image["number"], image["seed"], image["state"]) for image in job["images"]] == [
+        (1, 7, "waiting"),
+        (2, 8, "waiting"),
+        (3, 9, "waiting"),
+    ]
     assert set(job["images"][0]) == IMAGE
     assert door.get(f"/api/jobs/{job['id']}").json() == job
     [listed] = door.get("/api/jobs?active=1").json()["jobs"]
@@ -169,7 +175,9 @@ def test_refusals_name_the_field_and_leave_no_job(door, path, body, status, fiel
     assert door.get("/api/jobs").json() == {"jobs": []}
 
 
-@pytest.mark.parametrize("path", ["/api/jobs/abc", "/api/jobs/0", f"/api/jobs/{'9' * 5000}", "/api/images/7", "/image/7.png", "/thumb/x.webp", "/api/no"])
+@pytest.mark.parametrize(
+    "path", ["/api/jobs/abc", "/api/jobs/0", f"/api/jobs/{'9' * 5000}", "/api/images/7", "/image/7.png", "/thumb/x.webp", "/api/no"]
+)
 def test_what_is_not_there_is_not_found(door, path):
     error(door.get(path), 404)
 
@@ -217,7 +225,14 @@ def test_another_site_s_page_can_neither_read_nor_order(door):
 
 @pytest.mark.parametrize(
     ("host", "status"),
-    [("localhost", 200), ("127.0.0.1:1", 200), ("[::1]:7860", 200), ("LOCALHOST:7860", 200), ("evil.example", 400), ("localhost.evil.example", 400)],
+    [
+        ("localhost", 200),
+        ("127.0.0.1:1", 200),
+        ("[::1]:7860", 200),
+        ("LOCALHOST:7860", 200),
+        ("evil.example", 400),
+        ("localhost.evil.example", 400),
+    ],
 )
 def test_only_our_own_names_are_answered_to(door, host, status):
     assert door.get("/api/studio", headers={"Host": host}).status_code == status

@@ -50,7 +50,9 @@ def test_opening_again_keeps_what_is_there(tmp_path):
 
 
 def test_the_file_is_in_wal_mode_with_foreign_keys(store):
-    pragma = {name: store.db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "busy_timeout", "foreign_keys")}
+    pragma = {
+        name: store.db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("journal_mode", "synchronous", "busy_timeout", "foreign_keys")
+    }
     assert pragma == {"journal_mode": "wal", "synchronous": 1, "busy_timeout": 5000, "foreign_keys": 1}
     with pytest.raises(sqlite3.IntegrityError):
         store.db.execute("INSERT INTO tasks (job_id, kind, position, payload, state) VALUES (99, 'draft', 0, '{}', 'waiting')")
@@ -136,7 +138,11 @@ def test_a_page_of_history_reads_its_index(store):
 def test_somebody_elses_records_do_not_exist(store, shipped):
     job = add(store, shipped, draft=1)
     [image] = drawn(store, job)
-    for look in (lambda: jobs.job_row(store, job, "eve"), lambda: images.image_row(store, image, "eve"), lambda: images.keep(store, image, True, "eve")):
+    for look in (
+        lambda: jobs.job_row(store, job, "eve"),
+        lambda: images.image_row(store, image, "eve"),
+        lambda: images.keep(store, image, True, "eve"),
+    ):
         with pytest.raises(NotFound):
             look()
 

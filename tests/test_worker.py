@@ -145,7 +145,7 @@ def test_a_worker_that_dies_three_times_over_a_batch_fails_the_job_and_takes_the
     last = 0
     for _ in range(jobs.ATTEMPTS):
         wait_for(lambda: studio.store.db.execute("SELECT 1 FROM tasks WHERE state = 'leased'").fetchone(), "the lease")
-        pid = wait_for(lambda: studio.worker_pid if studio.worker_pid != last else None, "the worker")
+        pid = wait_for(lambda last=last: studio.worker_pid if studio.worker_pid != last else None, "the worker")
         os.kill(pid, signal.SIGKILL)
         wait_for(lambda: not studio.store.db.execute("SELECT 1 FROM tasks WHERE state = 'leased'").fetchone(), "its lease to be free")
         last = pid
