@@ -16,7 +16,9 @@ import httpx
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_MS = 25_000  # for slow and busy machines; nothing waits this long where things work
+# Bounds for slow and busy machines; nothing waits this long where things work.
+PATIENCE_MS = 45_000
+START_SECONDS = 120
 
 
 class Launched:
@@ -31,11 +33,12 @@ class Launched:
 
     def start(self) -> None:
         flags = ["--engine", "scripted:0.12", "--port", str(self.port), "--data-dir", str(self.data_dir), "--no-open"]
-        log = (self.data_dir.parent / "launch.log").open("ab")
-        self._process = subprocess.Popen([sys.executable, "launch.py", *flags], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
-        deadline = time.monotonic() + 60
+        with (self.data_dir.parent / "launch.log").open("ab") as log:
+            self._process = subprocess.Popen([sys.executable, "launch.py", *flags], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+        deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
                 pytest.fail(f"the studio did not start: {(self.data_dir.parent / 'launch.log').read_text()}")
             time.sleep(0.1)
 
@@ -99,13 +102,21 @@ def new_page(browser, launched):
     contexts, wrong = [], []
 
     def open_page(width: int = 1280, height: int = 900, allowed: str | None = None, **options):
+        def said(message) -> None:
+            if message.type == "error" and not (allowed and allowed in message.text):
+                wrong.append(message.text)
+
+        def asked(request) -> None:
+            if urlparse(request.url).hostname not in ("127.0.0.1", None):
+                wrong.append(request.url)
+
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
         context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" and not (allowed and allowed in message.text) else None)
+        page.on("console", said)
         page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("request", lambda request: wrong.append(request.url) if urlparse(request.url).hostname not in ("127.0.0.1", None) else None)
+        page.on("request", asked)
         page.goto(launched.url)
         page.wait_for_function("document.querySelector('#cs-draft')?.placeholder")  # the form knows its tier
         return page

@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -14,15 +15,18 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 def expect():
     from playwright.sync_api import expect
 
-    expect.set_options(timeout=25_000)
+    expect.set_options(timeout=45_000)
     return expect
 
 
 def test_a_prompt_becomes_a_scored_sheet(new_page, launched, expect):
     page = new_page()
     # Whatever the frames showed while the job ran, for a preview may be gone before anybody looks.
-    page.evaluate("""() => { window.sources = []; new MutationObserver((all) => all.forEach((one) => window.sources.push(one.target.src ?? '')))
-        .observe(document.querySelector('cs-sheet'), {subtree: true, attributes: true, attributeFilter: ['src']}); }""")
+    page.evaluate("""() => {
+        window.sources = [];
+        const watch = new MutationObserver((all) => all.forEach((one) => window.sources.push(one.target.src ?? '')));
+        watch.observe(document.querySelector('cs-sheet'), {subtree: true, attributes: true, attributeFilter: ['src']});
+    }""")
     page.locator("#cs-prompt").fill("a red mug on a wooden table")
     page.locator("#cs-draft").fill("4")
     page.keyboard.press("Control+Enter")
@@ -92,7 +96,7 @@ def test_escape_on_the_sheet_cancels_a_running_job(new_page, launched, expect):
 
 def test_a_rejected_frame_says_why_and_can_be_kept_anyway(new_page, launched, expect):
     job = launched.draw(draft=2, keep=1)
-    with sqlite3.connect(launched.data_dir / "studio.db") as database:
+    with closing(sqlite3.connect(launched.data_dir / "studio.db")) as database, database:
         database.execute(
             "UPDATE images SET verdict = 'rejected', rank = NULL, reasons = ? WHERE id = ?",
             [json.dumps(["sharpness 41 < 55"]), job["images"][0]["id"]],
