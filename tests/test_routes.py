@@ -22,12 +22,12 @@ from studio.store import images, jobs
 from studio.studio import Studio
 
 JOB = {
-    "id", "state", "prompt", "tier", "family", "card", "request", "created", "started", "finished", "error", "draft", "keep", "done", "step",
-    "steps", "eta", "parent", "images",
+    "id", "state", "prompt", "tier", "family", "card", "request", "created", "started", "finished", "error", "draft", "keep", "done",
+    "step", "steps", "eta", "parent", "images",
 }  # fmt: skip
 IMAGE = {
-    "id", "job", "number", "seed", "state", "width", "height", "url", "thumb", "verdict", "reasons", "kept_by_person", "rank", "scores", "tier",
-    "card", "prompt", "created", "parent", "children", "steps", "guidance", "seconds",
+    "id", "job", "number", "seed", "state", "width", "height", "url", "thumb", "verdict", "reasons", "kept_by_person", "rank", "scores",
+    "tier", "card", "prompt", "created", "parent", "children", "steps", "guidance", "seconds",
 }  # fmt: skip
 SCORE = {"dimension", "value", "threshold", "bound", "passed", "hard", "note", "scorer", "version", "percentile"}
 
