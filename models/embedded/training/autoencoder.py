@@ -104,7 +104,7 @@ def latent_statistics(vae: AutoencoderKL, renders: list[Renders], device: str) -
 @torch.no_grad()
 def encode(vae: AutoencoderKL, pictures: np.ndarray, device: str) -> torch.Tensor:
     """uint8 (n, H, W, 3) -> float32 latents (n, 16, H/16, W/16), neither shifted nor scaled."""
-    x = torch.from_numpy(np.ascontiguousarray(pictures)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+    x = torch.from_numpy(np.array(pictures)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
     with torch.autocast(device, torch.bfloat16):
         return vae.encode(x).latent_dist.mode().float()
 

@@ -9,6 +9,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline
 
 from models.embedded.training.flow import load_autoencoder, load_transformer
 from models.embedded.training.text import load_text
+from models.latents import Previewer
 
 SHIFT = 1.0  # of the sigmas while sampling
 
@@ -31,6 +32,7 @@ def export(work: Path, out: Path, device: str) -> None:
     shutil.rmtree(new, ignore_errors=True)
     pipe = pipeline(work, "cpu").to(torch.bfloat16)
     pipe.save_pretrained(new, safe_serialization=True)
+    Previewer.fit(pipe.vae.float()).save(new / "preview.safetensors")  # so that no worker has to fit it at its start
     shutil.rmtree(old, ignore_errors=True)
     new.rename(old)
     print(f"exported to {old}: {sum(f.stat().st_size for f in old.rglob('*') if f.is_file()) / 1e6:.1f} MB")

@@ -110,15 +110,16 @@ class Loop:
 
 
 def optimizers_for(modules: list[nn.Module], *, muon_rate: float, adam_rate: float) -> list[torch.optim.Optimizer]:
-    """Muon (https://kellerjordan.github.io/posts/muon) for the inner matrices, Adam for everything else."""
+    """Muon (https://kellerjordan.github.io/posts/muon) for the inner matrices; Adam for the rest, modulation included: it is a
+    third of the weights, used once a picture rather than once a token, and Muon's price goes by weights."""
     matrices, others = [], []
     for module in modules:
         for name, parameter in module.named_parameters():
             if parameter.requires_grad:
-                inner = parameter.ndim == 2 and not any(part in name for part in ("embed", "proj_out.weight", "norm_out", "shared"))
+                inner = parameter.ndim == 2 and not any(part in name for part in ("embed", "proj_out.weight", "norm", "shared"))
                 (matrices if inner and min(parameter.shape) >= 32 else others).append(parameter)
     adam = torch.optim.AdamW(others, lr=adam_rate, betas=(0.9, 0.95), weight_decay=0.0)
     if not matrices:
         return [adam]
-    muon = torch.optim.Muon(matrices, lr=muon_rate, weight_decay=0.0, momentum=0.95, adjust_lr_fn="match_rms_adamw")
+    muon = torch.optim.Muon(matrices, lr=muon_rate, weight_decay=0.0, momentum=0.95, adjust_lr_fn="match_rms_adamw", ns_steps=4)
     return [muon, adam]
