@@ -1,0 +1,132 @@
+"""Look at generated pictures and say what they show, so that the oracle can be held to a person's eye.
+
+    python -m benchmarks.oracle.label sheet --pictures DIR --out DIR      numbered contact sheets of DIR/manifest.json
+    python -m benchmarks.oracle.label record --pictures DIR --seen FILE   keep what a person saw
+    python -m benchmarks.oracle.label agreement                           where the oracle and the person differ
+
+DIR/manifest.json is a list of {"file", "object", "colour", "scene"}: what each picture was asked to show. FILE has a line for one or
+more numbers of the sheets: `1-4,7 ok` (as asked), `5 unclear`, or `6 mug red table` (what it shows instead); # starts a comment.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFont
+
+from benchmarks.oracle import HERE, Oracle, agrees, labelled
+from models.embedded.world import COLOURS, OBJECTS, SCENES
+
+NAMES = {"object": OBJECTS, "colour": tuple(COLOURS), "scene": SCENES}
+CELL, TEXT, AREA = 200, 32, 256 * 256  # pixels
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.oracle.label", description=__doc__,
+                                     formatter_class=argparse.RawTextHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("sheet", "record"):
+        commands.add_parser(name).add_argument("--pictures", type=Path, required=True)
+    commands.choices["sheet"].add_argument("--out", type=Path, required=True)
+    commands.choices["sheet"].add_argument("--columns", type=int, default=6)
+    commands.choices["sheet"].add_argument("--rows", type=int, default=5)
+    commands.choices["record"].add_argument("--seen", type=Path, required=True)
+    commands.add_parser("agreement")
+    args = parser.parse_args()
+    if args.command == "sheet":
+        print(*sheets(args.pictures, args.out, args.columns, args.rows), sep="\n")
+    elif args.command == "record":
+        print(f"{record(args.pictures, parse_seen(args.seen.read_text(encoding='utf-8')))} pictures are labelled")
+    else:
+        tell(Oracle.load())
+
+
+def sheets(pictures: Path, out: Path, columns: int = 6, rows: int = 5) -> list[Path]:
+    """Write sheet-01.png and so on: every picture with its number and what was asked for under it."""
+    manifest = _manifest(pictures)
+    out.mkdir(parents=True, exist_ok=True)
+    files, font = [], ImageFont.load_default(13)
+    for start in range(0, len(manifest), columns * rows):
+        page = manifest[start:start + columns * rows]
+        sheet = Image.new("RGB", (columns * CELL, math.ceil(len(page) / columns) * (CELL + TEXT)), (118, 118, 118))
+        pen = ImageDraw.Draw(sheet)
+        for i, asked in enumerate(page):
+            left, top = i % columns * CELL, i // columns * (CELL + TEXT)
+            image = Image.open(pictures / asked["file"]).convert("RGB")
+            image.thumbnail((CELL - 4, CELL - 2), Image.Resampling.LANCZOS)
+            sheet.paste(image, (left + (CELL - image.width) // 2, top + CELL - image.height))
+            pen.text((left + 4, top + CELL + 2), f"{start + i + 1}", (255, 255, 255), font)
+            pen.text((left + 4, top + CELL + 15), " ".join(asked[head] for head in NAMES), (255, 255, 255), font)
+        files.append(out / f"sheet-{start // (columns * rows) + 1:02}.png")
+        sheet.save(files[-1])
+    return files
+
+
+def parse_seen(text: str) -> dict[int, str | tuple[str, ...]]:
+    """-> for each number "ok", "unclear" or (object, colour, scene). Raises ValueError naming the line."""
+    seen: dict[int, str | tuple[str, ...]] = {}
+    for at, line in enumerate(text.splitlines(), 1):
+        numbers, *words = line.partition("#")[0].split() or [""]
+        if not numbers:
+            continue
+        named = len(words) == 3 and all(word in names for word, names in zip(words, NAMES.values(), strict=True))
+        if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", numbers) or not (named or words in (["ok"], ["unclear"])):
+            raise ValueError(f"line {at}: {line!r} is not like '1-4,7 ok', '5 unclear' or '6 mug red table'")
+        for part in numbers.split(","):
+            first, _, last = part.partition("-")
+            for number in range(int(first), int(last or first) + 1):
+                if number in seen:
+                    raise ValueError(f"line {at}: picture {number} is named twice")
+                seen[number] = tuple(words) if named else words[0]
+    return seen
+
+
+def record(pictures: Path, seen: dict[int, str | tuple[str, ...]], folder: Path = HERE) -> int:
+    """Add small copies of the pictures to `folder`/labelled and what was seen to `folder`/labels.json; returns how many there are now."""
+    manifest, rows = _manifest(pictures), labelled(folder)
+    if wrong := [number for number in seen if not 1 <= number <= len(manifest)]:
+        raise ValueError(f"there is no picture {wrong[0]}: the manifest has {len(manifest)}")
+    (folder / "labelled").mkdir(exist_ok=True)
+    for number, what in sorted(seen.items()):
+        asked = {head: manifest[number - 1][head] for head in NAMES}
+        shown: dict[str, str] | str = asked if what == "ok" else what if isinstance(what, str) else dict(zip(NAMES, what, strict=True))
+        file = f"{len(rows):04}.webp"
+        _small(Image.open(pictures / manifest[number - 1]["file"])).save(folder / "labelled" / file, quality=90, method=6)
+        rows.append({"file": file, "asked": asked, "seen": shown})
+    lines = ",\n".join(json.dumps(row) for row in rows)
+    (folder / "labels.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    return len(rows)
+
+
+def tell(oracle: Oracle, folder: Path = HERE) -> None:
+    """Print every picture on which they differ, and the share on which they agree."""
+    rows = labelled(folder)
+    readings = oracle.read([Image.open(folder / "labelled" / row["file"]) for row in rows])
+    agreed = 0
+    for row, reading in zip(rows, readings, strict=True):
+        if agrees(reading, row["seen"]):
+            agreed += 1
+            continue
+        person = row["seen"] if isinstance(row["seen"], str) else " ".join(row["seen"].values())
+        sure = " ".join(f"{head} {value:.2f}" for head, value in reading.confidence.items())
+        mine = f"{'unclear: ' if reading.unclear else ''}{reading.object} {reading.colour} {reading.scene}"
+        print(f"  {row['file']}: person {person}; oracle {mine} ({sure})")
+    print(f"agree on {agreed} of {len(rows)}")
+
+
+def _manifest(pictures: Path) -> list[dict[str, Any]]:
+    return json.loads((pictures / "manifest.json").read_text(encoding="utf-8"))
+
+
+def _small(image: Image.Image) -> Image.Image:
+    """About 256 x 256 pixels at the most, the aspect ratio kept."""
+    times = max(1, round((image.width * image.height / AREA) ** 0.5))
+    return image.convert("RGB").reduce(times)
+
+
+if __name__ == "__main__":
+    main()
