@@ -12,5 +12,4 @@ customElements.define("cs-facts", CsFacts);
 customElements.define("cs-form", CsForm);
 customElements.define("cs-sheet", CsSheet);
 customElements.define("cs-history", CsHistory);
-// Without the studio there is nothing to show but that; the stream tells when it is back.
-studio.start().catch(() => studio.say("lost"));
+studio.start();

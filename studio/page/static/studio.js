@@ -4,8 +4,9 @@
 // "found" everything has to be asked for again, for what was told meanwhile is gone), "about" (facts arrived), "choice" (family or
 // tier changed), "tab" (a tab was chosen), "reuse" (a request whose settings the form shall take).
 
-import { api } from "./api.js";
+import { Refused, api } from "./api.js";
 
+const RETRY_MS = 1500;
 const TOLD = ["job", "step", "preview", "image", "device"];
 
 class Studio extends EventTarget {
@@ -15,6 +16,7 @@ class Studio extends EventTarget {
   tab = "preview";
   connected = true;
   #source = null;
+  #again = null;
 
   on(name, run) {
     this.addEventListener(name, (event) => run(event.detail));
@@ -26,6 +28,12 @@ class Studio extends EventTarget {
 
   async start() {
     window.addEventListener("cs-tab", (event) => this.#choseTab(event.detail));
+    // Whoever asked while the studio was away need not know: the head says so, and on "found" everything is asked for again.
+    window.addEventListener("unhandledrejection", (event) => {
+      if (!(event.reason instanceof Refused) || event.reason.status !== 0) return;
+      event.preventDefault();
+      this.#lose();
+    });
     this.#listen();
     await this.refresh();
   }
@@ -51,9 +59,11 @@ class Studio extends EventTarget {
   /** Chooses a tab as a click would. */
   show(tab) {
     document.querySelector(`#cs-tabs #cs-tab-${tab}-button`)?.click();
+    this.#choseTab(tab); // Gradio tells a moment later; whoever calls wants to put the focus there now
   }
 
   #choseTab(tab) {
+    if (tab === this.tab) return;
     this.tab = tab;
     document.documentElement.dataset.csTab = this.facts(tab) || ["preview", "standard", "premium"].includes(tab) ? "tier" : tab;
     if (document.documentElement.dataset.csTab === "tier") this.choose({ tier: tab });
@@ -64,22 +74,30 @@ class Studio extends EventTarget {
     const source = new EventSource("/api/events");
     this.#source = source;
     for (const name of TOLD) source.addEventListener(name, (event) => this.say(name, JSON.parse(event.data)));
-    source.addEventListener("open", () => this.#isConnected(true));
+    source.addEventListener("open", () => this.connected || this.#find());
     source.addEventListener("error", () => {
-      this.#isConnected(false);
+      this.#lose();
       // The browser tries again by itself unless it was answered with something else than a stream.
-      if (source.readyState === EventSource.CLOSED) setTimeout(() => this.#listen(), 1500);
+      if (source.readyState === EventSource.CLOSED) setTimeout(() => this.#listen(), RETRY_MS);
     });
   }
 
-  async #isConnected(now) {
-    if (now === this.connected) return;
-    this.connected = now;
-    if (!now) {
-      this.say("lost");
+  #lose() {
+    if (this.connected) this.say("lost");
+    this.connected = false;
+    clearTimeout(this.#again);
+    this.#again = setTimeout(() => this.#find(), RETRY_MS);
+  }
+
+  async #find() {
+    clearTimeout(this.#again);
+    if (this.#source.readyState !== EventSource.OPEN) {
+      this.#lose();
       return;
     }
-    await this.refresh();
+    await this.refresh(); // when this fails, the connection is lost again
+    if (this.connected) return;
+    this.connected = true;
     this.say("found");
   }
 }
