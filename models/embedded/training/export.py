@@ -1,6 +1,7 @@
 """Write the folder that `FluxPipeline.from_pretrained` loads, in 16 bits."""
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -30,8 +31,13 @@ def export(work: Path, out: Path, device: str) -> None:
     """Replace `out`/checkpoint; the old one is kept until the new one is whole."""
     new, old = out / "checkpoint.new", out / "checkpoint"
     shutil.rmtree(new, ignore_errors=True)
-    pipe = pipeline(work, "cpu").to(torch.bfloat16)
+    pipe = pipeline(work, "cpu").to(torch.float16)
     pipe.save_pretrained(new, safe_serialization=True)
+    for name in ("text_encoder", "text_encoder_2"):
+        # transformers computes in the configured type, diffusers in float32 unless told otherwise: without this a plain
+        # `from_pretrained` would mix the two.
+        file = new / name / "config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"dtype": "float32"}, indent=2) + "\n")
     Previewer.fit(pipe.vae.float()).save(new / "preview.safetensors")  # so that no worker has to fit it at its start
     shutil.rmtree(old, ignore_errors=True)
     new.rename(old)
