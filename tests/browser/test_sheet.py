@@ -67,7 +67,8 @@ def test_keepers_come_first_and_frames_do_not_jump_before(new_page, launched, ex
         window.seen = [];
         new MutationObserver(() => {
             const job = document.querySelector('.cs-job');
-            const now = job && [[...job.querySelectorAll('.cs-number')].map((one) => one.textContent).join(''), job.offsetHeight];
+            const ours = job?.querySelector('.cs-job-prompt').textContent === 'a blue bowl'; // and no job of an earlier test
+            const now = ours && [[...job.querySelectorAll('.cs-number')].map((one) => one.textContent).join(''), job.offsetHeight];
             if (now && JSON.stringify(now) !== JSON.stringify(window.seen.at(-1))) window.seen.push(now);
         }).observe(document.querySelector('cs-sheet'), {subtree: true, attributes: true, childList: true});
     }""")
