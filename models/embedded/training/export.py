@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline
 
+from models.embedded.training import clips
 from models.embedded.training.flow import load_autoencoder, load_transformer
 from models.embedded.training.text import load_text
 from models.latents import Previewer
@@ -42,3 +43,4 @@ def export(work: Path, out: Path, device: str) -> None:
     shutil.rmtree(old, ignore_errors=True)
     new.rename(old)
     print(f"exported to {old}: {sum(f.stat().st_size for f in old.rglob('*') if f.is_file()) / 1e6:.1f} MB")
+    clips.export_clips(work, out)
