@@ -27,8 +27,11 @@ class Drawn:
     classes: tuple[int, ...]
 
 
-def draw(rng: np.random.Generator, size: tuple[int, int], kind: str | None = None) -> Drawn:
-    """kind: one of KINDS, "" for a flawless render, "slight" for one with flaws that a person forgives; None draws one of all."""
+def draw(rng: np.random.Generator, size: tuple[int, int], kind: str | None = None, decoded: bool = False) -> Drawn:
+    """kind: one of KINDS, "" for a flawless render, "slight" for one with flaws that a person forgives; None draws one of all.
+
+    decoded: soften the picture, sound or not, as if it came out of an autoencoder and a hasty sampler.
+    """
     scene = sample_scene(rng, held_out=None, size=size, default_share=0.5, sign_share=0.3)
     if kind is None:
         kind = "" if rng.random() < CLEAR_SHARE else str(rng.choice(tuple(KINDS)))
@@ -43,6 +46,10 @@ def draw(rng: np.random.Generator, size: tuple[int, int], kind: str | None = Non
             picture, told["sign"] = garbled(scene, rng), UNREADABLE
         if kind == "slight":
             picture = slightly_flawed(picture, mask, rng)
+        if decoded and rng.random() < 0.4:
+            picture = slightly_faded(scene, picture, mask, rng)
+    if decoded:
+        picture = as_decoded(picture, rng)
     classes = tuple(HEADS[head].index(told[head]) if head in told else IGNORE for head in HEADS)
     return Drawn(shrink(picture), kind, classes)
 
@@ -68,6 +75,36 @@ def slightly_flawed(picture: Array, mask: Array, rng: np.random.Generator) -> Ar
         image.save(buffer, "JPEG", quality=int(rng.integers(45, 95)))
         image = Image.open(buffer)
     return np.asarray(image.convert("RGB"))
+
+
+def slightly_faded(scene: Scene, picture: Array, mask: Array, rng: np.random.Generator) -> Array:
+    """A thin or pale part of the object gives way to what is behind: the object is still what it is."""
+    behind, cell = spoil(scene, "empty", rng), float(np.sqrt(mask.sum())) * rng.uniform(0.15, 0.4)
+    holes = np.clip(2 * _noise((*mask.shape, 1), cell, rng)[..., 0] - rng.uniform(1, 3), 0, 1)
+    faded = _blend(picture, behind, holes)
+    return faded if _damage(picture, faded, mask) < 0.1 else picture
+
+
+def as_decoded(picture: Array, rng: np.random.Generator) -> Array:
+    """Details lost and low frequencies disturbed in overlapping blocks of 16 pixels, as a latent of 1/16 resolution errs."""
+    picture = _warped(picture, rng.uniform(10, 32), rng.uniform(0, 2.2), rng)
+    height, width, _ = picture.shape
+    order = np.arange(16)
+    basis = np.cos(np.pi * (order[None, :] + 0.5) * order[:, None] / 16) * np.sqrt(np.where(order == 0, 1, 2) / 16)[:, None]
+    basis = basis.astype(np.float32)
+    reach = np.hypot(order[:, None], order[None, :])
+    keep = np.exp(-((reach / rng.uniform(2.5, 7)) ** 2))
+    error = rng.uniform(0, 60) * np.exp(-reach / 1.5)
+    result = np.zeros((height, width, 3), np.float32)
+    for shift in (0, 8):
+        padded = np.pad(picture, ((shift, shift), (shift, shift), (0, 0)), "edge").astype(np.float32)
+        blocks = padded.reshape(padded.shape[0] // 16, 16, padded.shape[1] // 16, 16, 3).transpose(0, 2, 4, 1, 3)
+        waves = basis @ blocks @ basis.T
+        waves = waves * keep.astype(np.float32) + rng.standard_normal(waves.shape, np.float32) * error.astype(np.float32)
+        blocks = basis.T @ waves @ basis
+        whole = blocks.transpose(0, 3, 1, 4, 2).reshape(padded.shape)
+        result += whole[shift:shift + height, shift:shift + width] / 2
+    return _levels(128 + (result - 128) * rng.uniform(0.95, 1.12))
 
 
 def garbled(scene: Scene, rng: np.random.Generator) -> Array:
@@ -128,7 +165,7 @@ def _dissolved(scene: Scene, rng: np.random.Generator) -> Array:
     for _ in range(8):
         picture, mask = render_with_mask(scene)
         extent = float(np.sqrt(mask.sum()))
-        holes = rng.uniform(0.5, 0.75) * np.ones_like(mask)
+        holes = rng.uniform(0.6, 0.8) * np.ones_like(mask)
         if rng.random() < 0.7:
             holes = np.clip(0.5 + rng.uniform(-0.3, 0.3) + 3 * _noise((*mask.shape, 1), extent * rng.uniform(0.2, 0.5), rng)[..., 0], 0, 1)
         result = _blend(picture, spoil(scene, "empty", rng), holes)
