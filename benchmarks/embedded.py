@@ -46,7 +46,9 @@ def prompts(count: int) -> list[tuple[Scene, str]]:
     return [(scene, caption(scene, rng)) for scene in scenes]
 
 
-def draw(engine: LocalEngine, oracle: Oracle, asked: list[tuple[Scene, str]], steps: int, guidance: float, seeds: int) -> tuple[list[Drawn], float]:
+def draw(
+    engine: LocalEngine, oracle: Oracle, asked: list[tuple[Scene, str]], steps: int, guidance: float, seeds: int
+) -> tuple[list[Drawn], float]:
     """-> the pictures and the seconds that one took on the device."""
     drawn, seconds = [], 0.0
     for scene, prompt in asked:
@@ -63,7 +65,8 @@ def draw(engine: LocalEngine, oracle: Oracle, asked: list[tuple[Scene, str]], st
 def by_attribute(report: Report, oracle: Oracle, drawn: list[Drawn]) -> None:
     readings = oracle.read([d.image for d in drawn])
     for name in ("object", "colour", "scene"):
-        report.share(f"  {name} right", sum(getattr(r, name) == getattr(d.scene, name) for r, d in zip(readings, drawn, strict=True)), len(drawn))
+        hits = sum(getattr(r, name) == getattr(d.scene, name) for r, d in zip(readings, drawn, strict=True))
+        report.share(f"  {name} right", hits, len(drawn))
     report.share("  unclear", sum(r.unclear for r in readings), len(drawn))
 
 

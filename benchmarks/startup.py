@@ -68,7 +68,7 @@ def main() -> None:
     report = Report.start("startup", "Command to page, click to preview, click to a scored grid.")
     runs, warm_runs = (1, 3) if report.args.quick else (3, 7)
     pages, cold, warm, grids, how = [], [], [], [], ""
-    for run in range(runs):
+    for _ in range(runs):
         with tempfile.TemporaryDirectory() as folder, studio(Path(folder)) as running:
             seconds, how = page_usable(running)
             pages.append(seconds)
@@ -80,7 +80,8 @@ def main() -> None:
                 grids.append(scored_grid(running, 200 + i))
     report.row("page", how)
     for what, values in (("page", pages), ("preview, cold", cold), ("preview, warm", warm), ("grid of 8, warm", grids)):
-        report.row(what, f"median {statistics.median(values):.2f} s", f"min {min(values):.2f}", f"max {max(values):.2f}", f"n {len(values)}")
+        spread = f"min {min(values):.2f}", f"max {max(values):.2f}", f"n {len(values)}"
+        report.row(what, f"median {statistics.median(values):.2f} s", *spread)
     report.figure("startup.page.seconds", statistics.median(pages), "s", "<=", 5)
     report.figure("startup.preview.cold.seconds", statistics.median(cold), "s")
     report.figure("startup.preview.warm.seconds", statistics.median(warm), "s", "<=", 1)

@@ -19,7 +19,7 @@ from models.cards import ModelCard
 from models.errors import BadInput, Unavailable
 from models.memory import MemoryPlan
 from models.spec import LoraUse
-from models.weights import weights_found
+from models.weights import find_weights
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp8": torch.bfloat16}
 READING = ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
@@ -27,23 +27,6 @@ DRAWING = ("transformer", "vae")
 # Linear layers kept at 16 bits when the rest is stored in 8: small ones where errors show, and T5's `wo`, whose dtype T5 looks at.
 # The modulation layers (`norm1.linear`, 27 % of FLUX.1) are stored in 8, unlike in diffusers' default: without them nothing is won.
 _PRECISE = ("embed", "shared", "norm_out", "lm_head$", "^proj_in$", "^proj_out$", r"\bwo$", "vision_tower")
-
-
-def find_weights(card: ModelCard, models_dir: Path | str | None = None) -> Path:
-    """The card's folder. Raises Unavailable with what to download."""
-    folder = weights_found(card, models_dir)
-    if folder is None and card.embedded:
-        raise Unavailable(
-            "The embedded model's checkpoint is missing.", "models/embedded/checkpoint is not whole.", "Install the studio again."
-        )
-    if folder is None:
-        accept = f"Accept its licence at https://huggingface.co/{card.repo}, log in with `hf auth login`, then run" if card.gated else "Run"
-        raise Unavailable(
-            f"{card.title} is not on this machine.",
-            f"It is a download of {card.download_gb:.0f} GB.",
-            f"{accept} `hf download {card.repo}`, or point --models-dir at a folder that has it.",
-        )
-    return folder
 
 
 def load_pipeline(

@@ -19,11 +19,12 @@ from PIL import Image, ImageOps
 from models.cards import ModelCard
 from models.errors import BadInput, OutOfMemory, Unavailable
 from models.latents import Flux1Latents, Previewer, decode, estimate, latents_of
-from models.loading import Adapters, find_weights, free, load_pipeline
+from models.loading import Adapters, free, load_pipeline
 from models.memory import Machine, MemoryPlan, plan
 from models.reading import Embeddings, Reader
 from models.spec import Event, ImageSpec, Picture, Preview, Step
 from models.threads import listen
+from models.weights import find_weights
 
 Emit = Callable[[Event], None]
 

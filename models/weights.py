@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from models.cards import ModelCard
+from models.errors import Unavailable
 
 
 def embedded_folder() -> Path:
@@ -28,6 +29,23 @@ def weights_found(card: ModelCard, models_dir: Path | str | None = None) -> Path
     owner/name), and Hugging Face's own cache.
     """
     return next((folder for folder in _places(card, models_dir) if is_whole(folder)), None)
+
+
+def find_weights(card: ModelCard, models_dir: Path | str | None = None) -> Path:
+    """The card's folder. Raises Unavailable with what to download."""
+    folder = weights_found(card, models_dir)
+    if folder is None and card.embedded:
+        raise Unavailable(
+            "The embedded model's checkpoint is missing.", "models/embedded/checkpoint is not whole.", "Install the studio again."
+        )
+    if folder is None:
+        accept = f"Accept its licence at https://huggingface.co/{card.repo}, log in with `hf auth login`, then run" if card.gated else "Run"
+        raise Unavailable(
+            f"{card.title} is not on this machine.",
+            f"It is a download of {card.download_gb:.0f} GB.",
+            f"{accept} `hf download {card.repo}`, or point --models-dir at a folder that has it.",
+        )
+    return folder
 
 
 def _places(card: ModelCard, models_dir: Path | str | None) -> list[Path]:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.cards import Catalogue, Tier
+from models.cards import Catalogue, Family, Tier
 from models.errors import BadInput, NotFound
 from models.machine import usable_cores
 from models.memory import Machine
+from models.weights import find_weights, weights_found
 from models.words import read_prompt
 from pipelines.fields import text, whole
 from pipelines.promote import promotion
@@ -63,7 +64,7 @@ class Studio:
         self.store = Store(data_dir / "studio.db")
         self.hub = Hub()
         self.percentiles = Percentiles(self.store)
-        self._models_dir = models_dir
+        self._models_dir, self._scripted = models_dir, engine != "local"
         self._door = Door(self._hear)
         self._supervisor = Supervisor(
             self.store, self._door, data_dir, family, device, models_dir, engine, on_state=self._device_is, on_released=self._tell_jobs
@@ -106,6 +107,7 @@ class Studio:
                 {
                     "name": family.name,
                     "title": family.title,
+                    "usable": self._is_here(family),
                     "tiers": [self._about_tier(family.name, tier) for tier in family.tiers.values()],
                 }
                 for family in self.catalogue.families.values()
@@ -121,7 +123,7 @@ class Studio:
         }
 
     def submit(self, data: object, person: str = PERSON) -> Json:
-        """Queues what a JSON value asks for; the job. Raises BadInput."""
+        """Queues what a JSON value asks for; the job. Raises BadInput, and Unavailable when the model's weights are not here."""
         return self._queue(Request.from_dict(data, self.catalogue), person)
 
     def promote(self, image: int, tier: object, draft: object = 1, person: str = PERSON) -> Json:
@@ -208,6 +210,9 @@ class Studio:
         drafts = tasks_for(request, self.catalogue, lambda image: self._start_picture(image, person))
         if request.parent is not None:
             self._ask_for("parent", request.parent, person)
+        if not self._scripted:
+            for card in {draft.card for draft in drafts}:
+                find_weights(self.catalogue.card(card), self._models_dir)
         job = jobs.add_job(self.store, request, drafts, person)
         self._door.send({"wake": True})
         self._tell_jobs([job])
@@ -222,6 +227,11 @@ class Studio:
             images.image_row(self.store, image, person)
         except NotFound as error:
             raise BadInput(field, error.what, error.why, "Choose one from the history.") from error
+
+    def _is_here(self, family: Family) -> bool:
+        """Whether the weights of at least one tier are on this machine (a family is offered as soon as it can draw anything)."""
+        cards = {tier.card for tier in family.tiers.values()}
+        return self._scripted or any(weights_found(self.catalogue.card(card), self._models_dir) for card in cards)
 
     def _about_tier(self, family: str, tier: Tier) -> Json:
         card = self.catalogue.card(tier.card)

@@ -1,6 +1,7 @@
 """Enlarging pictures: tiles, blending, and what the details say."""
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,6 @@ from models.cards import Finish
 from models.finish import OVERLAP, blend, finish, starts
 from models.memory import Machine
 from models.spec import Event, ImageSpec, Picture, Step
-import itertools
 
 SPEC = ImageSpec("a red mug", 64, 96, 3, 1.0, (5,))
 TILES = Finish(2.0, "img2img-tiles", 0.3, 10)

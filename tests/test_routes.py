@@ -14,6 +14,7 @@ import pytest
 from conftest import ended, served, wait_for
 from PIL import Image
 
+from models.cards import Catalogue
 from models.scripted import seed_picture
 from pipelines.tasks import Draft
 from studio import files, serve
@@ -375,3 +376,16 @@ def test_a_port_that_is_taken_is_said_before_anything_starts(tmp_path, capsys):
         assert serve.run(parse(["--data-dir", str(tmp_path), "--no-open", "--port", str(port)])) == 1
     assert f"Port {port}" in capsys.readouterr().err
     assert not (tmp_path / "studio.db").exists()
+
+
+def test_a_model_that_is_not_here_is_refused(tmp_path: Path, shipped: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    studio = Studio(tmp_path / "own", shipped, engine="local", models_dir=tmp_path / "models")
+    with served(studio) as address, httpx.Client(base_url=address, timeout=20) as client:
+        usable = {family["name"]: family["usable"] for family in client.get("/api/studio").json()["families"]}
+        assert usable == {"embedded": True, "flux1": False, "flux2-klein": False}
+        answer = client.post("/api/jobs", json={"prompt": "a red mug", "family": "flux2-klein"})
+        assert answer.status_code == 503
+        assert "hf download" in answer.json()["error"]["todo"]
+        assert client.get("/api/jobs").json()["jobs"] == []
+    studio.stop()

@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for pictures and checkpoints (about 1 GB)")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
     parser.add_argument("--pictures", type=int, default=14000)
-    parser.add_argument("--steps", type=int, default=1100)
+    parser.add_argument("--steps", type=int, default=1800)
     parser.add_argument("--fresh", type=int, default=2000, help="renders for the thresholds, and as many for the report")
     args = parser.parse_args()
     torch.set_num_threads(1)

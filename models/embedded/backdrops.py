@@ -94,10 +94,10 @@ def _beach(s: Stage, horizon: float) -> None:
     wave = s.v - horizon - 0.016 * np.sin(s.u * 7 + 2 * s.shift)
     s.paint(s.edge(wave, 0.01), rgb(72, 176, 196), horizon - 0.03, horizon + 0.04)
     s.paint(s.edge(np.abs(wave) - 0.012, 0.012), rgb(250, 252, 252), horizon - 0.05, horizon + 0.05)
-    clouds = None
+    clouds: Array = np.full_like(s.u, np.inf)
     for cx, cy, r in ((-0.34, 0.15, 0.07), (-0.26, 0.14, 0.05), (-0.42, 0.165, 0.045), (0.37, 0.22, 0.05), (0.44, 0.225, 0.035)):
         puff = np.hypot((s.u - cx - 0.03 * s.shift) * 0.75, (s.v[s.rows(0, 0.32)] - cy) * 1.5) - r
-        clouds = puff if clouds is None else np.minimum(clouds, puff)
+        clouds = np.minimum(clouds, puff)
     s.paint(0.85 * s.edge(clouds, 0.03), rgb(250, 252, 254), 0.0, 0.32)
 
 
@@ -118,7 +118,7 @@ def _garden(s: Stage, horizon: float) -> None:
 
 def _snow(s: Stage, horizon: float) -> None:
     s.fill(rgb(156, 182, 212), rgb(206, 220, 234), 0.0, horizon)
-    trees = None
+    trees: Array = np.full_like(s.u, np.inf)
     rows = s.rows(0.1, horizon)
     v = s.v[rows]
     for cx, tall in ((-0.44, 0.40), (-0.27, 0.29), (0.33, 0.32), (0.47, 0.42), (-0.68, 0.34), (0.72, 0.33), (-0.95, 0.4), (1.0, 0.38)):
@@ -128,7 +128,7 @@ def _snow(s: Stage, horizon: float) -> None:
         # Three tiers: the half-width falls back at every third of the height.
         reach = 0.115 * (0.35 * down + 0.65 * (np.maximum(down, 0) * 3 % 1.0) * (0.4 + 0.6 * down))
         tree = np.maximum(np.abs(s.u - cx - 0.02 * s.shift) - reach, -down * tall)
-        trees = tree if trees is None else np.minimum(trees, tree)
+        trees = np.minimum(trees, tree)
     s.paint(s.edge(trees, 0.012), rgb(84, 118, 122), 0.1, horizon)
     s.fill(rgb(214, 226, 240), rgb(226, 235, 245), horizon, 1.0)
     drift = s.v - horizon - 0.02 * np.sin(s.u * 5 + s.shift)
@@ -148,7 +148,7 @@ def _street(s: Stage, horizon: float) -> None:
         np.abs(along - np.floor(along) - 0.5) * wide - (wide / 2 - 0.008),
         np.abs(course - np.floor(course) - 0.5) * high - (high / 2 - 0.008),
     )
-    shade = 1.0
+    shade = np.ones_like(along)
     if not s.flat:
         shade = 1 + 0.07 * np.sin(np.floor(along) * 3.1 + np.floor(course) * 5.3)
     s.paint(s.edge(brick, 0.008), rgb(160, 88, 66) * shade, 0.0, horizon)

@@ -1,6 +1,7 @@
 """Wordings of scenes, from "red mug, beach" to a full product-photograph prompt, and the vocabulary they use."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -156,9 +157,9 @@ def vocabulary() -> list[str]:
     from .world import SIGNS
 
     found = set(_COMMON)
-    tables = [_FINISHES, _SIGNS, _EXTRAS, _VERBS, [sign for sign in SIGNS if sign]]
-    for table in (_OBJECTS, _COLOURS, _LIGHTS, _FRAMINGS, _STYLE_ITEMS, _STYLE_HEADS):
-        tables.extend(table.values())
+    tables: list[Sequence[str]] = [_FINISHES, _SIGNS, _EXTRAS, _VERBS, [sign for sign in SIGNS if sign]]
+    for by_name in (_OBJECTS, _COLOURS, _LIGHTS, _FRAMINGS, _STYLE_ITEMS, _STYLE_HEADS):
+        tables.extend(by_name.values())
     for clauses, items in _SCENES.values():
         tables.extend((clauses, items))
     for table in tables:
@@ -213,7 +214,7 @@ def _sentence(scene: Scene, facts: list[str], rng: np.random.Generator, listed: 
     listed: tell the place as an item among the facts instead of in the clause.
     """
     clause = _article(_thing(scene, rng))
-    head = scene.style != "photo" and rng.random() < 0.7 or scene.style == "photo" and rng.random() < 0.55
+    head = rng.random() < (0.55 if scene.style == "photo" else 0.7)
     if head:
         clause = f"{_pick(_STYLE_HEADS[scene.style], rng)} {clause}"
     elif scene.style != "photo" or rng.random() < 0.2:

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 # Strokes on a grid 4 wide and 6 high, y downwards; every stroke is a polyline.
-_LETTERS = {
+_LETTERS: dict[str, list[list[tuple[float, float]]]] = {
     "A": [[(0, 6), (2, 0), (4, 6)], [(0.8, 4.1), (3.2, 4.1)]],
     "B": [[(0, 0), (2.6, 0), (3.6, 0.7), (3.6, 2.1), (2.6, 2.9), (0, 2.9)], [(2.6, 2.9), (3.9, 3.7), (3.9, 5.2), (2.7, 6), (0, 6), (0, 0)]],
     "E": [[(3.7, 0), (0, 0), (0, 6), (3.7, 6)], [(0, 2.9), (3.1, 2.9)]],
@@ -38,7 +38,7 @@ def word_mask(word: str, height: int) -> np.ndarray:
     draw = ImageDraw.Draw(image)
     r = _STROKE / 2
     left = r
-    for letter, width in zip(word, widths):
+    for letter, width in zip(word, widths, strict=True):
         offset = left + (width - 4.0) / 2
         for stroke in _LETTERS[letter]:
             points = [((offset + px) * unit, (r + py) * unit) for px, py in stroke]

@@ -242,7 +242,7 @@ def _window(canvas: Array, left: float, right: float, top: float, bottom: float)
     return rows, slice(int(np.clip(left, 0, width - 2)), int(np.clip(right + 1, 2, width)))
 
 
-def _paint_product(canvas: Array, mask: Array, scene: Scene, name: str, colour, x: float, ground: float, unit: float) -> None:
+def _paint_product(canvas: Array, mask: Array, scene: Scene, name: str, colour: Array, x: float, ground: float, unit: float) -> None:
     half, tall = PRODUCTS[name][1:]
     rows, columns = _window(canvas, x - half * unit - 4, x + half * unit + 4, ground - tall * unit - 4, ground + 0.05 * unit + 4)
     ly = (ground - np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - 0.5) / unit

@@ -14,7 +14,9 @@ STAGES = ("renders", "autoencoder", "text", "flow", "clips", "decoder", "export"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m models.embedded.train", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m models.embedded.train", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"some of: {' '.join(STAGES)} (default: all)")
     parser.add_argument("--work", type=Path, required=True, help="folder for renders and checkpoints (about 6 GB)")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="where export writes checkpoint/ and clips/")
@@ -26,7 +28,7 @@ def main() -> None:
     parser.add_argument("--text-steps", type=int, default=1200)
     parser.add_argument("--flow-steps", type=int, default=8000)
     parser.add_argument("--clip-steps", type=int, default=1500)
-    parser.add_argument("--compile", action="store_true", help="torch.compile the flow's blocks (needs a C++ compiler; twice as fast on a CPU)")
+    parser.add_argument("--compile", action="store_true", help="torch.compile (needs a C++ compiler; twice as fast on a CPU)")
     args = parser.parse_args()
     unknown = set(args.stages) - set(STAGES)
     if unknown:

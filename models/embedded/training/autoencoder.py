@@ -138,6 +138,7 @@ def _carry(conv: nn.Conv2d, matrix: torch.Tensor, average: bool = False) -> None
     """Make the first outputs of `conv` the given mix of its first inputs, at the middle tap or (stride 2) as the mean of 2 x 2."""
     rows, columns = matrix.shape
     conv.weight[:rows].zero_()
+    assert conv.bias is not None
     conv.bias[:rows].zero_()
     size = conv.weight.shape[-1]
     taps = [(0, 0), (0, 1), (1, 0), (1, 1)] if average else [(size // 2, size // 2)]

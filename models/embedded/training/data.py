@@ -33,7 +33,7 @@ class Renders:
 
 def open_renders(folder: Path, count: int, seed: int) -> list[Renders]:
     """Draw `count` training pictures over all sizes unless `folder` holds them already."""
-    groups = {SIZES[name]: int(round(count * share)) for name, share in SHARES.items()}
+    groups = {SIZES[name]: round(count * share) for name, share in SHARES.items()}
     folder.mkdir(parents=True, exist_ok=True)
     found = []
     for index, (size, n) in enumerate(groups.items()):

@@ -108,8 +108,8 @@ def _loss(
 ) -> torch.Tensor:
     """Weighted squared error of the velocity noise - x0 at zt = (1 - t) x0 + t noise."""
     n = len(x0)
-    t = np.where(rng.random(n) < UNIFORM, rng.random(n), 1 / (1 + np.exp(-rng.normal(0.15, 1.0, n))))
-    t = torch.from_numpy(t.astype(np.float32)).to(device)
+    times = np.where(rng.random(n) < UNIFORM, rng.random(n), 1 / (1 + np.exp(-rng.normal(0.15, 1.0, n))))
+    t = torch.from_numpy(times.astype(np.float32)).to(device)
     noise = torch.randn(x0.shape).to(device)
     zt = (1 - t[:, None, None]) * x0 + t[:, None, None] * noise
     with torch.autocast(device, torch.bfloat16):

@@ -104,7 +104,7 @@ class Loop:
         keep = min(self.ema, (1 + self.step) / (10 + self.step))
         for name, module in self.modules.items():
             average = self.averages[name]
-            mine = {k: v for k, v in module.state_dict().items()}
+            mine = dict(module.state_dict())
             floats = [k for k, v in mine.items() if v.is_floating_point()]
             torch._foreach_lerp_([average[k] for k in floats], [mine[k].float() for k in floats], 1 - keep)
 
@@ -112,7 +112,8 @@ class Loop:
 def optimizers_for(modules: list[nn.Module], *, muon_rate: float, adam_rate: float) -> list[torch.optim.Optimizer]:
     """Muon (https://kellerjordan.github.io/posts/muon) for the inner matrices; Adam for the rest, modulation included: it is a
     third of the weights, used once a picture rather than once a token, and Muon's price goes by weights."""
-    matrices, others = [], []
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for module in modules:
         for name, parameter in module.named_parameters():
             if parameter.requires_grad:

@@ -25,7 +25,7 @@ ATTRIBUTES = {
 
 
 class TextEncoders(nn.Module):
-    """CLIP for the pooled vector (B, 64), T5 for the sequence (B, L, 128); both read all positions, padding included, as FluxPipeline does."""
+    """CLIP for the pooled vector (B, 64), T5 for the sequence (B, L, 128); both read padding too, as FluxPipeline does."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,7 +33,8 @@ class TextEncoders(nn.Module):
         clip, t5 = self.clip_tokenizer, self.t5_tokenizer
         self.clip = CLIPTextModel(CLIPTextConfig(
             vocab_size=len(clip), hidden_size=64, intermediate_size=192, num_hidden_layers=2, num_attention_heads=4, projection_dim=64,
-            max_position_embeddings=CLIP_TOKENS, bos_token_id=clip.bos_token_id, eos_token_id=clip.eos_token_id, pad_token_id=clip.pad_token_id,
+            max_position_embeddings=CLIP_TOKENS, bos_token_id=clip.bos_token_id, eos_token_id=clip.eos_token_id,
+            pad_token_id=clip.pad_token_id,
         ))
         self.t5 = T5EncoderModel(T5Config(
             vocab_size=len(t5), d_model=128, d_kv=32, num_heads=4, d_ff=256, num_layers=3, feed_forward_proj="gated-gelu", dropout_rate=0.0,
@@ -66,8 +67,8 @@ def train_text(folder: Path, *, steps: int, seed: int, device: str) -> TextEncod
     torch.manual_seed(seed)
     encoders, heads = TextEncoders().to(device), _Heads().to(device)
     parameters = [*encoders.parameters(), *heads.parameters()]
-    loop = Loop("text", {"encoders": encoders, "heads": heads}, [torch.optim.AdamW(parameters, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.0)],
-                steps=steps, folder=folder, seed=seed, ema=0.99)
+    adam = torch.optim.AdamW(parameters, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.0)
+    loop = Loop("text", {"encoders": encoders, "heads": heads}, [adam], steps=steps, folder=folder, seed=seed, ema=0.99)
     for _, rng in loop:
         scenes = [sample_scene(rng, held_out=None) for _ in range(BATCH)]  # words, not pictures: no triple is held out here
         truth = labels(scenes)

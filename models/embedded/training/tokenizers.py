@@ -6,11 +6,12 @@ CLIP: a byte-level BPE trained on the same words until each is one token; unknow
 from __future__ import annotations
 
 import io
+import json
 import tempfile
 from pathlib import Path
 
 import sentencepiece
-from sentencepiece import sentencepiece_model_pb2
+from sentencepiece import sentencepiece_model_pb2 as proto
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPTokenizer, T5Tokenizer
 
@@ -43,7 +44,7 @@ def _lower_case_map() -> bytes:
             sentence_iterator=iter([" ".join(vocabulary())] * 4), model_writer=blob, vocab_size=80, hard_vocab_limit=False,
             normalization_rule_tsv=str(table), minloglevel=2,
         )
-    model = sentencepiece_model_pb2.ModelProto()
+    model = proto.ModelProto()  # type: ignore[attr-defined]
     model.ParseFromString(blob.getvalue())
     return model.normalizer_spec.precompiled_charsmap
 
@@ -54,10 +55,9 @@ def clip_tokenizer() -> CLIPTokenizer:
     trained.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.ByteLevel(add_prefix_space=False)])
     trainer = trainers.BpeTrainer(vocab_size=20_000, min_frequency=1, end_of_word_suffix="</w>", show_progress=False)
     trained.train_from_iterator([word for word in vocabulary() if word.isalpha()], trainer)
-    import json
     model = json.loads(trained.to_str())["model"]
     merges = [tuple(pair) for pair in model["merges"]]
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokens = letters + [f"{letter}</w>" for letter in letters] + ["".join(pair) for pair in merges]
-    tokens = list(dict.fromkeys(tokens)) + ["<|startoftext|>", "<|endoftext|>"]
+    tokens = [*dict.fromkeys(tokens), "<|startoftext|>", "<|endoftext|>"]
     return CLIPTokenizer(vocab={token: i for i, token in enumerate(tokens)}, merges=merges, model_max_length=CLIP_TOKENS)
