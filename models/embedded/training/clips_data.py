@@ -15,11 +15,14 @@ import torch.nn.functional as F
 from PIL import Image
 
 from models.embedded.captions import caption
-from models.embedded.render import render, spoil
+from models.embedded.render import render, render_with_mask, spoil
 from models.embedded.world import COLOURS, OBJECTS, SCENES, SIGNS, Scene, held_out, sample_scene
 
 FIRST_SEED = 5_000_000
-SPOILS = ("corrupted", "doubled", "empty", "mixed")
+SPOILS = {  # kind: share
+    "corrupted": 0.14, "doubled": 0.10, "empty": 0.06, "mixed": 0.12, "dissolved": 0.24, "chimera": 0.20, "tiled": 0.14,
+}
+TOKEN = 32  # pixels, of the generator's image tokens
 CHANGES = {"object": OBJECTS, "colour": tuple(COLOURS), "scene": SCENES, "sign": SIGNS}
 CHANGE_SHARES = (0.32, 0.30, 0.26, 0.12)
 EVERYTHING = frozenset(CHANGES)
@@ -52,7 +55,7 @@ def sample_group(rng: np.random.Generator, held: bool | None = False, changed: s
         pass
     if rng.random() < 0.5:
         twin = dataclasses.replace(twin, jitter_seed=int(rng.integers(2**31)))
-    return Group(scene, twin, changed, spoiled or SPOILS[int(rng.integers(len(SPOILS)))])
+    return Group(scene, twin, changed, spoiled or str(rng.choice(list(SPOILS), p=list(SPOILS.values()))))
 
 
 def change(scene: Scene, attribute: str, rng: np.random.Generator) -> Scene:
@@ -63,7 +66,43 @@ def change(scene: Scene, attribute: str, rng: np.random.Generator) -> Scene:
 
 def draw_group(group: Group, rng: np.random.Generator) -> list[np.ndarray]:
     """Right, twin and spoiled pictures, each uint8 (H, W, 3)."""
-    return [render(group.scene), render(group.twin), spoil(group.scene, group.spoiled, rng)]
+    return [render(group.scene), render(group.twin), spoiled(group.scene, group.spoiled, rng)]
+
+
+def spoiled(scene: Scene, kind: str, rng: np.random.Generator) -> np.ndarray:
+    """What `render.spoil` does, and three ways in which a small generator fails: uint8 (H, W, 3).
+
+    "dissolved": parts of the object give way to what is behind; "chimera": one part of this object, one of another; "tiled": some
+    image tokens belong to another picture. At least an eighth of the object visibly changes.
+    """
+    if kind not in ("dissolved", "chimera", "tiled"):
+        return spoil(scene, kind, rng)
+    for _ in range(20):
+        picture, mask = render_with_mask(scene)
+        if kind == "dissolved":
+            other, weight = spoil(scene, "empty", rng), _patches(mask.shape, rng.uniform(3, 7), rng)
+        elif kind == "chimera":
+            other = render(change(scene, "object", rng))
+            line = np.cumsum(mask.sum(axis := int(rng.integers(2)))) / mask.sum()
+            weight = np.clip((line - rng.uniform(0.3, 0.7)) * rng.uniform(6, 30) + 0.5, 0, 1)
+            weight = weight[None, :] if axis == 0 else weight[:, None]
+        else:
+            other = render(change(change(scene, "object", rng), "colour", rng) if rng.random() < 0.5 else change(scene, "object", rng))
+            tiles = rng.random((scene.size[1] // TOKEN, scene.size[0] // TOKEN)) < rng.uniform(0.25, 0.6)
+            weight = np.kron(tiles, np.ones((TOKEN, TOKEN), np.float32))
+        result = (picture + weight[..., None] * (other.astype(np.float32) - picture) + 0.5).astype(np.uint8)
+        changed = np.abs(result.astype(np.float32) - picture).max(-1) > 40
+        if (changed * mask).sum() > mask.sum() / 8:
+            return result
+        scene = dataclasses.replace(scene, jitter_seed=int(rng.integers(2**31)))
+    return spoil(scene, "corrupted", rng)  # white on white: nothing to see
+
+
+def _patches(shape: tuple[int, int], cells: float, rng: np.random.Generator) -> np.ndarray:
+    """Soft-edged patches, about `cells` of them along a side: float32 (H, W) in 0..1."""
+    coarse = Image.fromarray(rng.standard_normal((round(cells), round(cells))).astype(np.float32))
+    field = np.asarray(coarse.resize(shape[::-1], Image.Resampling.BICUBIC))
+    return np.clip(0.5 + rng.uniform(2, 5) * (field - rng.uniform(-0.3, 0.5)), 0, 1)
 
 
 def squash(picture: np.ndarray, size: int) -> np.ndarray:

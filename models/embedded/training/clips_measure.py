@@ -17,8 +17,8 @@ import torch
 from PIL import Image
 
 from models.embedded.captions import caption
-from models.embedded.render import render, spoil
-from models.embedded.training.clips_data import FIRST_SEED, SPOILS, change, compose, disturb, sample_group
+from models.embedded.render import render
+from models.embedded.training.clips_data import FIRST_SEED, SPOILS, change, compose, disturb, sample_group, spoiled
 from models.embedded.world import Scene
 
 CHANGED = ("object", "colour", "scene")
@@ -55,7 +55,7 @@ def _wrong(kind: str, scene: Scene, right: np.ndarray, rng: np.random.Generator)
     if kind in CHANGED or kind == "sign":
         return render(change(scene, kind, rng))
     if kind in SPOILS:
-        return spoil(scene, kind, rng)
+        return spoiled(scene, kind, rng)
     if kind == "crossfade":
         other = render(change(change(scene, "object", rng), "colour", rng))
         return _array(compose(torch.cat((_tensor(right), _tensor(other))), rng))
@@ -116,7 +116,8 @@ def auc(right: np.ndarray, wrong: np.ndarray) -> float:
 def aucs(cosines: dict[str, np.ndarray]) -> dict[str, float]:
     """Right and soft pictures together against each kind of wrong one; "attributes" and "spoiled" pool kinds, "all" all but the sign."""
     right = np.concatenate((cosines["right"], cosines["soft"]))
-    pools = {kind: (kind,) for kind in KINDS} | {"attributes": CHANGED, "spoiled": SPOILS, "mush": MUSH, "all": (*CHANGED, *SPOILS, *MUSH)}
+    pools = {kind: (kind,) for kind in KINDS}
+    pools |= {"attributes": CHANGED, "spoiled": tuple(SPOILS), "mush": MUSH, "all": (*CHANGED, *SPOILS, *MUSH)}
     return {
         name: auc(right, np.concatenate([cosines[kind] for kind in kinds]))
         for name, kinds in pools.items() if all(kind in cosines for kind in kinds)
