@@ -20,8 +20,9 @@ from models.embedded.world import Scene
 
 FOLDER = Path(models.embedded.__file__).parent / "clips"
 NAMES = ("a", "b", "alarm")
-# The least area under the ROC curve for (one attribute wrong, spoiled): what was measured less about .03; 40 prompts scatter by .02.
-LEAST = {"a": (0.90, 0.85), "b": (0.90, 0.85), "alarm": (0.90, 0.85)}
+# The least area under the ROC curve for (one attribute wrong, spoiled): on 400 prompts .98 and .98 for a and b, .96 and .96 for the
+# alarm; the 32 of this test scatter by about .01.
+LEAST = {"a": (0.95, 0.94), "b": (0.95, 0.94), "alarm": (0.92, 0.92)}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def shipped() -> dict[str, Clip]:
 
 @pytest.fixture(scope="module")
 def cosines(shipped: dict[str, Clip]) -> dict[str, dict[str, np.ndarray]]:
-    trials = draw_trials(40, seed=950_000, kinds=(*CHANGED, *SPOILS))
+    trials = draw_trials(32, seed=950_000, kinds=(*CHANGED, *SPOILS))
     return {name: clip.cosines(trials) for name, clip in shipped.items()}
 
 
@@ -75,8 +76,8 @@ def test_one_border_tells_right_from_wrong_for_every_prompt(name: str, cosines: 
     """The cosine means the same whatever the prompt: most right pictures are above the border of training, most wrong ones below."""
     right = np.concatenate((cosines[name]["right"], cosines[name]["soft"]))
     wrong = np.concatenate([cosines[name][kind] for kind in (*CHANGED, *SPOILS)])
-    assert (right > 0.5).mean() > 0.7
-    assert (wrong < 0.5).mean() > 0.7
+    assert (right > 0.5).mean() > 0.8
+    assert (wrong < 0.5).mean() > 0.8
 
 
 @pytest.mark.parametrize("name", NAMES)
