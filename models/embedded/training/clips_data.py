@@ -8,6 +8,7 @@ import dataclasses
 import math
 import string
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,7 +62,8 @@ def sample_group(rng: np.random.Generator, held: bool | None = False, changed: s
 def change(scene: Scene, attribute: str, rng: np.random.Generator) -> Scene:
     """The scene with another value of `attribute` ("object", "colour", "scene" or "sign")."""
     others = [value for value in CHANGES[attribute] if value != getattr(scene, attribute)]
-    return dataclasses.replace(scene, **{attribute: others[int(rng.integers(len(others)))]})
+    changed: dict[str, Any] = {attribute: others[int(rng.integers(len(others)))]}
+    return dataclasses.replace(scene, **changed)
 
 
 def draw_group(group: Group, rng: np.random.Generator) -> list[np.ndarray]:

@@ -64,8 +64,8 @@ def _wrong(kind: str, scene: Scene, right: np.ndarray, rng: np.random.Generator)
     return _disturbed(right, rng, warp=(0, 0.05), blur=(0.06, 0.12))
 
 
-def _disturbed(picture: np.ndarray, rng: np.random.Generator, **amounts: tuple[float, float]) -> np.ndarray:
-    return _array(disturb(_tensor(picture), rng, **amounts))
+def _disturbed(picture: np.ndarray, rng: np.random.Generator, *, warp: tuple[float, float], blur: tuple[float, float]) -> np.ndarray:
+    return _array(disturb(_tensor(picture), rng, warp=warp, blur=blur))
 
 
 def _tensor(picture: np.ndarray) -> torch.Tensor:
@@ -116,7 +116,7 @@ def auc(right: np.ndarray, wrong: np.ndarray) -> float:
 def aucs(cosines: dict[str, np.ndarray]) -> dict[str, float]:
     """Right and soft pictures together against each kind of wrong one; "attributes" and "spoiled" pool kinds, "all" all but the sign."""
     right = np.concatenate((cosines["right"], cosines["soft"]))
-    pools = {kind: (kind,) for kind in KINDS}
+    pools: dict[str, tuple[str, ...]] = {kind: (kind,) for kind in KINDS}
     pools |= {"attributes": CHANGED, "spoiled": tuple(SPOILS), "mush": MUSH, "all": (*CHANGED, *SPOILS, *MUSH)}
     return {
         name: auc(right, np.concatenate([cosines[kind] for kind in kinds]))

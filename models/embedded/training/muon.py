@@ -15,7 +15,7 @@ class ConvMuon(torch.optim.Optimizer):
         super().__init__(parameters, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # Loop never passes a closure
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is None:
