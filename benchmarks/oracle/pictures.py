@@ -13,7 +13,7 @@ from models.embedded.render import render, render_with_mask, spoil
 from models.embedded.world import COLOURS, OBJECTS, SCENES, SIGNS, Scene, sample_scene
 
 Array = np.ndarray
-CLEAR_SHARE, SLIGHT_SHARE, GARBLED_SHARE = 0.55, 0.4, 0.06
+WRONG_SHARE, SLIGHT_SHARE, GARBLED_SHARE = 0.45, 0.4, 0.06
 IGNORE = -1  # a head that learns nothing from this picture
 _LETTERS = "ABEFGHILNOPSTW"
 
@@ -27,14 +27,16 @@ class Drawn:
     classes: tuple[int, ...]
 
 
-def draw(rng: np.random.Generator, size: tuple[int, int], kind: str | None = None, decoded: bool = False) -> Drawn:
+def draw(rng: np.random.Generator, size: tuple[int, int], kind: str | None = None, decoded: bool = False,
+         wrong_share: float = WRONG_SHARE) -> Drawn:
     """kind: one of KINDS, "" for a flawless render, "slight" for one with flaws that a person forgives; None draws one of all.
 
+    wrong_share: of KINDS when the kind is drawn.
     decoded: soften the picture, sound or not, as if it came out of an autoencoder and a hasty sampler.
     """
     scene = sample_scene(rng, held_out=None, size=size, default_share=0.5, sign_share=0.3)
     if kind is None:
-        kind = "" if rng.random() < CLEAR_SHARE else str(rng.choice(tuple(KINDS)))
+        kind = "" if rng.random() < 1 - wrong_share else str(rng.choice(tuple(KINDS)))
         kind = "slight" if not kind and rng.random() < SLIGHT_SHARE else kind
     told: dict[str, str | None] = {head: getattr(scene, head) for head in _TOLD.get(kind, tuple(HEADS)[:-1])}
     told["clear"] = "unclear" if kind in KINDS else "clear"
