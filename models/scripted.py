@@ -8,12 +8,12 @@ batch it rode in, and whatever the prompt: tests compare pixels.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
 
-from models.spec import Event, ImageSpec, Picture, Preview, Step
+from models.spec import Event, ImageSpec, Picture, Preview, Score, ScoreContext, Step
 
 PREVIEW_SIDE = 64
 
@@ -58,6 +58,20 @@ class ScriptedEngine:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+class ScriptedAdherence:
+    """Scores of the dimension `name`, 55..95, read off the picture's colours: a scripted picture shows no prompt that could be measured."""
+
+    version = "1"
+
+    def __init__(self, name: str, channel: int) -> None:
+        self.name, self._channel = f"scripted-{name}", channel
+        self.dimensions: tuple[str, ...] = (name,)
+
+    def score(self, pictures: Sequence[Image.Image], context: ScoreContext) -> list[list[Score]]:
+        values = [55 + 40 * float(np.asarray(picture.convert("RGB"))[..., self._channel].mean()) / 255 for picture in pictures]
+        return [[Score(self.dimensions[0], round(value, 2), self.name, self.version)] for value in values]
 
 
 def steps_of(spec: ImageSpec) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 from models.cards import Catalogue, ModelCard
 from models.memory import Machine
 from models.scorers import scorers_for
+from models.scorers.technical import Technical
 from models.spec import Engine, Scorer
 
 
@@ -44,8 +45,12 @@ class Engines:
         return self._engine
 
     def scorers(self, card: ModelCard) -> list[Scorer]:
-        """What measures this card's pictures. A scripted picture shows no prompt, so its adherence is not scored."""
-        return scorers_for(card, Path("scripted")) if self.kind == "scripted" else scorers_for(card)
+        """What measures this card's pictures."""
+        if self.kind == "scripted":
+            from models.scripted import ScriptedAdherence
+
+            return [Technical(), ScriptedAdherence("adherence", channel=0), ScriptedAdherence("adherence_b", channel=1)]
+        return scorers_for(card)
 
     def _make(self, card: str) -> Engine:
         found = self._catalogue.card(card)

@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import served
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from studios import served
 
 from models.cards import Catalogue
 from pipelines.fields import safe

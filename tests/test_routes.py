@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import ended, served, wait_for
 from PIL import Image
+from studios import ended, served, wait_for
 
 from models.cards import Catalogue
 from models.scripted import seed_picture

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ended, wait_for
 from PIL import Image
+from studios import ended, wait_for
 
 from models.cards import Catalogue
 from models.errors import OutOfMemory
@@ -56,8 +56,7 @@ def test_a_job_is_drawn_measured_and_chosen_from(start_studio):
     assert sorted(image["rank"] for image in view["images"] if image["rank"]) == list(range(1, len(view["images"]) + 1))
     scores = {score["dimension"]: score for score in view["images"][0]["scores"]}
     assert scores["sharpness"]["passed"] is True
-    assert (scores["adherence"]["value"], scores["adherence"]["passed"]) == (None, None)
-    assert scores["adherence"]["note"]
+    assert 55 <= scores["adherence"]["value"] <= 95 and scores["adherence"]["passed"] is True
     # This machine's timings are learned, so the next job has an estimate before it starts.
     assert studio.submit({"prompt": "a red mug", "draft": 8})["eta"] > 0.05
     # Promotion keeps the seed and knows its parent.

@@ -40,7 +40,7 @@ def test_a_prompt_becomes_a_scored_sheet(new_page, launched, expect):
     first = job.locator(".cs-shot").first
     expect(first.locator("img")).to_have_attribute("src", re.compile(r"/image/\d+\.png"))
     name = first.get_attribute("aria-label")
-    assert name.startswith("Frame 1, kept, ")
+    assert re.match(r"Frame \d, kept, resolution 100 passes", name)
     assert "sharpness" in name
     scores = launched.finished(launched.jobs()[0]["id"])["images"][0]["scores"]
     assert job.locator(".cs-frame").first.locator(".cs-marks li").count() == len(scores) > 0
