@@ -14,9 +14,12 @@ from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, Listener
 from typing import Any
 
+from studio.store.people import Who
+
 log = logging.getLogger(__name__)
 
 Message = dict[str, Any]
+Owner = tuple[str, str | None]  # a person, and whom their job is shared with
 HEARTBEAT_SECONDS = 15.0
 RETRY_MS = 1000
 BACKLOG = 500  # messages a browser may lag behind before it is told to come again
@@ -111,18 +114,26 @@ class Door:
             threading.Thread(target=self._link.read, name="door-reader", daemon=True).start()
 
 
+def line_of(event: str, data: Message) -> bytes:
+    """An event as it is sent."""
+    return f"event: {event}\ndata: {json.dumps(data)}\n\n".encode()
+
+
 class Watcher:
     """One browser's stream. Steps and previews that were not read yet are replaced by newer ones of the same picture."""
 
-    def __init__(self, person: str) -> None:
-        self.person = person
-        self._waiting: dict[tuple[object, ...], tuple[str, Message]] = {}
+    def __init__(self, who: Who) -> None:
+        self.who = who
+        self._waiting: dict[tuple[object, ...], bytes] = {}
         self._count = 0
         self._ready = asyncio.Event()
         self._closed = False
 
-    def put(self, event: str, data: Message) -> None:
-        """From the event loop only. A browser too far behind is cut off: it comes back and reads the truth."""
+    def put(self, event: str, data: Message, line: bytes) -> None:
+        """`line` is the event as `line_of` gives it. From the event loop only.
+
+        A browser too far behind is cut off: it comes back and reads the truth.
+        """
         key: tuple[object, ...]
         if event == "preview":
             key = (event, data["job"], data["number"])
@@ -133,7 +144,7 @@ class Watcher:
         else:
             key = (event,)
         self._waiting.pop(key, None)
-        self._waiting[key] = (event, data)
+        self._waiting[key] = line
         if len(self._waiting) > BACKLOG:
             self.close()
         self._ready.set()
@@ -153,8 +164,8 @@ class Watcher:
                 continue
             self._ready.clear()
             waiting, self._waiting = self._waiting, {}
-            for event, data in waiting.values():
-                yield f"event: {event}\ndata: {json.dumps(data)}\n\n".encode()
+            for line in waiting.values():
+                yield line
 
 
 class Hub:
@@ -169,19 +180,21 @@ class Hub:
     def watched(self) -> bool:
         return bool(self._watchers)
 
-    def publish(self, event: str, data: Message, person: str | None = None) -> None:
-        """To everybody when `person` is None."""
-        self._in_loop(lambda: self._hand_out(event, data, person))
+    def publish(self, event: str, data: Message, owner: Owner | None = None) -> None:
+        """To those who may see what is `owner`'s; to everybody when it is None. Written out once, however many watch."""
+        if self._watchers:
+            line = line_of(event, data)
+            self._in_loop(lambda: self._hand_out(event, data, line, owner))
 
     def close(self) -> None:
         """Ends every stream, so that the server can stop."""
         self._closed = True
         self._in_loop(self._close_all)
 
-    async def watch(self, person: str) -> AsyncIterator[bytes]:
+    async def watch(self, who: Who) -> AsyncIterator[bytes]:
         """One browser's stream; it is forgotten when the browser goes."""
         self._loop = asyncio.get_running_loop()
-        watcher = Watcher(person)
+        watcher = Watcher(who)
         self._watchers.add(watcher)
         if self._closed:
             watcher.close()
@@ -191,10 +204,10 @@ class Hub:
         finally:
             self._watchers.discard(watcher)
 
-    def _hand_out(self, event: str, data: Message, person: str | None) -> None:
+    def _hand_out(self, event: str, data: Message, line: bytes, owner: Owner | None) -> None:
         for watcher in self._watchers:
-            if person is None or person == watcher.person:
-                watcher.put(event, data)
+            if owner is None or watcher.who.sees(*owner):
+                watcher.put(event, data, line)
 
     def _close_all(self) -> None:
         for watcher in self._watchers:

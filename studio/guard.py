@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from studio.store.people import LOCAL
+
 JSON_LIMIT = 256 * 2**10  # bytes of a body below /api/: the longest prompt is 4000 characters
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -62,6 +64,7 @@ class Guard:
         if refusal is not None:
             await _refuse(scope, send, *refusal)
             return
+        scope["who"] = LOCAL
         started = False
 
         async def with_headers(message: Message) -> None:

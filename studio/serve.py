@@ -96,7 +96,7 @@ def _serve(config: Config, holder: Holder) -> None:
 def _answer(studio: Studio, listener: socket.socket, config: Config, url: str) -> None:
     import uvicorn
 
-    from studio.routes import LOCAL_HOSTS, make_app
+    from studio.doors import LOCAL_HOSTS, make_app
 
     app = make_app(studio, hosts=[*LOCAL_HOSTS, *_names(config.host)], mount=mount_page)
 

@@ -20,8 +20,9 @@ from pipelines.promote import promotion
 from pipelines.request import DRAFT_LIMIT, PROMPT_LIMIT, Request
 from pipelines.tasks import tasks_for
 from studio import __version__, files
-from studio.events import Door, Hub, Message
+from studio.events import Door, Hub, Message, Owner
 from studio.store import Store, images, jobs, views
+from studio.store.people import LOCAL, Who
 from studio.store.scores import Percentiles
 from studio.store.timings import timing
 from studio.store.views import Json
@@ -29,7 +30,6 @@ from studio.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
-PERSON = "local"
 PAGE_LIMIT = 200
 
 
@@ -72,6 +72,7 @@ class Studio:
         self._state, self._note = "starting", ""
         self._words = self.store.setting("device") or Machine("cpu", "", 0, 0, usable_cores()).words
         self._progress: dict[int, Progress] = {}
+        self._owners: dict[int, Owner] = {}
         self._lock = threading.Lock()
         self._stopped = False
 
@@ -97,11 +98,11 @@ class Studio:
 
     # What can be asked.
 
-    def about(self) -> Json:
+    def about(self, who: Who = LOCAL) -> Json:
         """What the page needs to draw itself; see GET /api/studio."""
         return {
             "version": __version__,
-            "person": PERSON,
+            "person": who.name,
             "family": self.family,
             "families": [
                 {
@@ -122,67 +123,67 @@ class Studio:
             "queued": jobs.count_queued(self.store),
         }
 
-    def submit(self, data: object, person: str = PERSON) -> Json:
+    def submit(self, data: object, who: Who = LOCAL) -> Json:
         """Queues what a JSON value asks for; the job. Raises BadInput, and Unavailable when the model's weights are not here."""
-        return self._queue(Request.from_dict(data, self.catalogue), person)
+        return self._queue(Request.from_dict(data, self.catalogue), who)
 
-    def promote(self, image: int, tier: object, draft: object = 1, person: str = PERSON) -> Json:
+    def promote(self, image: int, tier: object, draft: object = 1, who: Who = LOCAL) -> Json:
         """Takes a picture to a higher tier; the job. Raises NotFound, BadInput."""
-        row = images.image_row(self.store, image, person)
+        row = images.image_row(self.store, image, who)
         data: dict[object, object] = {"tier": tier, "draft": draft}
         to_tier, count = text(data, "tier", 80), whole(data, "draft", 1, DRAFT_LIMIT, 1)
         made = Request.from_dict(jobs.request_of(jobs.job_row(self.store, row["job_id"])), self.catalogue)
-        return self._queue(promotion(made, image, row["seed"], to_tier, self.catalogue, count), person)
+        return self._queue(promotion(made, image, row["seed"], to_tier, self.catalogue, count), who)
 
-    def cancel(self, job: int, person: str = PERSON) -> Json:
+    def cancel(self, job: int, who: Who = LOCAL) -> Json:
         """Stops a job within one step. Raises NotFound, NotNow."""
-        jobs.cancel_job(self.store, job, person)
+        jobs.cancel_job(self.store, job, who)
         self._door.send({"cancel": job})
         self._tell_jobs([job])
-        return self.job(job, person)
+        return self.job(job, who)
 
-    def keep(self, image: int, choice: object, person: str = PERSON) -> Json:
+    def keep(self, image: int, choice: object, who: Who = LOCAL) -> Json:
         """A person's word on a picture: True keeps it, False rejects it, None leaves it to the verdict. Raises NotFound, NotNow."""
         if choice is not None and not isinstance(choice, bool):
             raise BadInput("keep", "keep must be true, false or null.")
-        images.keep(self.store, image, choice, person)
+        images.keep(self.store, image, choice, who)
         self._tell_image(image)
-        return self._view(images.image_row(self.store, image, person))
+        return self._view(images.image_row(self.store, image, who))
 
-    def job(self, job: int, person: str = PERSON) -> Json:
+    def job(self, job: int, who: Who = LOCAL) -> Json:
         """A job with its pictures, in number order. Raises NotFound."""
-        view = self._job_view(jobs.job_row(self.store, job, person))
+        view = self._job_view(jobs.job_row(self.store, job, who))
         return view | {"images": views.image_views(self.store, images.of_job(self.store, job), self.percentiles)}
 
-    def jobs(self, active: bool = False, person: str = PERSON) -> list[Json]:
+    def jobs(self, active: bool = False, who: Who = LOCAL) -> list[Json]:
         """Newest first, without their pictures."""
-        return [self._job_view(row) for row in jobs.list_jobs(self.store, person, active)]
+        return [self._job_view(row) for row in jobs.list_jobs(self.store, who, active)]
 
-    def images(self, before: int | None = None, limit: int = 60, person: str = PERSON) -> Json:
+    def images(self, before: int | None = None, limit: int = 60, who: Who = LOCAL) -> Json:
         """Drawn pictures, newest first, from below the id `before`; `next` is the `before` of the following page."""
         limit = max(1, min(limit, PAGE_LIMIT))
-        rows = images.history(self.store, person, before, limit + 1)
+        rows = images.history(self.store, who, before, limit + 1)
         page = rows[:limit]
         return {
             "images": views.image_views(self.store, page, self.percentiles),
             "next": page[-1]["id"] if len(rows) > limit else None,
         }
 
-    def image(self, image: int, person: str = PERSON) -> Json:
+    def image(self, image: int, who: Who = LOCAL) -> Json:
         """A picture with the request it came from and its lineage. Raises NotFound."""
-        row = images.image_row(self.store, image, person)
+        row = images.image_row(self.store, image, who)
         return self._view(row) | {
             "request": jobs.request_of(jobs.job_row(self.store, row["job_id"])),
             "lineage": views.lineage_view(images.lineage(self.store, image)),
         }
 
-    def picture_file(self, image: int, person: str = PERSON) -> Path:
+    def picture_file(self, image: int, who: Who = LOCAL) -> Path:
         """The original file. Raises NotFound."""
-        return files.find_picture(self.data_dir, images.image_row(self.store, image, person)["path"])
+        return files.find_picture(self.data_dir, images.image_row(self.store, image, who)["path"])
 
-    def thumb_file(self, image: int, person: str = PERSON) -> Path:
+    def thumb_file(self, image: int, who: Who = LOCAL) -> Path:
         """The thumbnail, made again if it is gone. Raises NotFound."""
-        return files.find_thumb(self.data_dir, images.image_row(self.store, image, person)["path"])
+        return files.find_thumb(self.data_dir, images.image_row(self.store, image, who)["path"])
 
     def words(self, data: Mapping[Any, Any]) -> Json:
         """How a model reads a prompt: tokens by encoder, words it does not know, and who would know them. Raises BadInput."""
@@ -206,25 +207,25 @@ class Studio:
 
     # How it is done.
 
-    def _queue(self, request: Request, person: str) -> Json:
-        drafts = tasks_for(request, self.catalogue, lambda image: self._start_picture(image, person))
+    def _queue(self, request: Request, who: Who) -> Json:
+        drafts = tasks_for(request, self.catalogue, lambda image: self._start_picture(image, who))
         if request.parent is not None:
-            self._ask_for("parent", request.parent, person)
+            self._ask_for("parent", request.parent, who)
         if not self._scripted:
             for card in {draft.card for draft in drafts}:
                 find_weights(self.catalogue.card(card), self._models_dir)
-        job = jobs.add_job(self.store, request, drafts, person)
+        job = jobs.add_job(self.store, request, drafts, who.name)
         self._door.send({"wake": True})
         self._tell_jobs([job])
-        return self.job(job, person)
+        return self.job(job, who)
 
-    def _start_picture(self, image: int, person: str) -> Path:
-        self._ask_for("image", image, person)
-        return self.picture_file(image, person)
+    def _start_picture(self, image: int, who: Who) -> Path:
+        self._ask_for("image", image, who)
+        return self.picture_file(image, who)
 
-    def _ask_for(self, field: str, image: int, person: str) -> None:
+    def _ask_for(self, field: str, image: int, who: Who) -> None:
         try:
-            images.image_row(self.store, image, person)
+            images.image_row(self.store, image, who)
         except NotFound as error:
             raise BadInput(field, error.what, error.why, "Choose one from the history.") from error
 
@@ -280,9 +281,9 @@ class Studio:
         event = message.pop("event")
         if event == "step":
             self._progress[message["job"]] = Progress(message["step"], message["steps"], message["eta"], time.monotonic())
-            self.hub.publish("step", message, PERSON)
+            self.hub.publish("step", message, self._owner(message["job"]))
         elif event == "preview":
-            self.hub.publish("preview", message, PERSON)
+            self.hub.publish("preview", message, self._owner(message["job"]))
         elif event == "image":
             self._tell_image(message["id"])
         elif event == "job":
@@ -306,13 +307,20 @@ class Studio:
             row = jobs.job_row(self.store, job)
             if row["state"] not in ("queued", "running"):
                 self._progress.pop(job, None)
+            self._owners.pop(job, None)
             if self.hub.watched:
-                self.hub.publish("job", self._job_view(row), row["person"])
+                self.hub.publish("job", self._job_view(row), (row["person"], row["shared"]))
         if self.hub.watched:
             self.hub.publish("device", self.device())
 
     def _tell_image(self, image: int) -> None:
         if self.hub.watched:
             row = images.image_row(self.store, image, drawn=False)
-            self.hub.publish("image", self._view(row), row["person"])
+            self.hub.publish("image", self._view(row), (row["person"], row["shared"]))
 
+    def _owner(self, job: int) -> Owner:
+        """Whose a job is, and whom it is shared with: asked of the database once a batch, not once a step."""
+        if job not in self._owners:
+            row = jobs.job_row(self.store, job)
+            self._owners[job] = (row["person"], row["shared"])
+        return self._owners[job]

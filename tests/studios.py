@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from studio.routes import make_app
+from studio.doors import make_app
 from studio.studio import Studio
 
 

@@ -75,7 +75,7 @@ from models.cards import load_catalogue
 from studio.config import quiet_libraries
 quiet_libraries()
 from studio.studio import Studio
-from studio.routes import make_app
+from studio.doors import make_app
 from studio.serve import mount_page
 import studio.quick
 with tempfile.TemporaryDirectory() as folder:

@@ -12,7 +12,7 @@ from pipelines.request import Request
 from pipelines.tasks import tasks_for
 from studio.store import Store, images, jobs
 from studio.store.jobs import NotNow, Task
-from studio.studio import PERSON
+from studio.store.people import LOCAL
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def store(tmp_path: Path):
 
 def add(store: Store, shipped: Catalogue, **fields) -> int:
     request = Request.from_dict({"prompt": "a red mug"} | fields, shipped)
-    return jobs.add_job(store, request, tasks_for(request, shipped), PERSON)
+    return jobs.add_job(store, request, tasks_for(request, shipped), LOCAL.name)
 
 
 def draw(store: Store, task: Task, *numbers: int) -> None:
@@ -148,7 +148,7 @@ def test_cancelling_drops_what_waits_and_keeps_what_is_drawn(store, shipped):
     job = add(store, shipped, draft=12)
     task = lease(store)
     draw(store, task, 1)
-    jobs.cancel_job(store, job, PERSON)
+    jobs.cancel_job(store, job, LOCAL)
     assert jobs.has_ended(store, job)
     assert task_states(store, job) == [("draft", "leased"), ("draft", "cancelled")]
     with store.write() as db:
@@ -165,7 +165,7 @@ def test_cancelling_drops_what_waits_and_keeps_what_is_drawn(store, shipped):
 def test_a_cancel_that_no_worker_saw_holds_after_a_restart(store, shipped):
     job = add(store, shipped, draft=4)
     lease(store)
-    jobs.cancel_job(store, job, PERSON)
+    jobs.cancel_job(store, job, LOCAL)
     jobs.release_leases(store, blame=False)
     assert jobs.lease(store, "w", 60) is None
     assert states(store, job) == ["failed"] * 4
@@ -173,9 +173,9 @@ def test_a_cancel_that_no_worker_saw_holds_after_a_restart(store, shipped):
 
 def test_a_job_that_has_ended_cannot_be_cancelled(store, shipped):
     job = add(store, shipped, draft=1)
-    jobs.cancel_job(store, job, PERSON)
+    jobs.cancel_job(store, job, LOCAL)
     with pytest.raises(NotNow, match="It is cancelled"):
-        jobs.cancel_job(store, job, PERSON)
+        jobs.cancel_job(store, job, LOCAL)
 
 
 def test_a_lease_is_overdue_after_its_deadline_unless_renewed_by_its_worker(store, shipped):

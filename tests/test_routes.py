@@ -20,6 +20,7 @@ from pipelines.tasks import Draft
 from studio import files, serve
 from studio.guard import JSON_LIMIT
 from studio.store import images, jobs
+from studio.store.people import LOCAL
 from studio.studio import Studio
 
 JOB = {
@@ -263,7 +264,7 @@ def test_a_body_beyond_the_limit_is_not_read(door):
 
 
 def test_a_bug_is_answered_without_its_insides(studio, door, monkeypatch):
-    def broken() -> None:
+    def broken(_who: object) -> None:
         raise ZeroDivisionError("secret")
 
     monkeypatch.setattr(studio, "about", broken)
@@ -330,14 +331,17 @@ def test_every_browser_sees_steps_previews_pictures_scores_and_the_end(start_stu
 def test_a_browser_that_reads_nothing_is_cut_off_and_newer_hints_replace_older():
     import asyncio
 
-    from studio.events import BACKLOG, Watcher
+    from studio.events import BACKLOG, Watcher, line_of
+
+    def put(watcher: Watcher, event: str, data: dict) -> None:
+        watcher.put(event, data, line_of(event, data))
 
     async def read(fill: int) -> list[str]:
-        watcher = Watcher("local")
+        watcher = Watcher(LOCAL)
         for number in range(fill):
-            watcher.put("image", {"id": number})
+            put(watcher, "image", {"id": number})
         for step in range(5):
-            watcher.put("step", {"job": 1, "numbers": [1, 2], "step": step})
+            put(watcher, "step", {"job": 1, "numbers": [1, 2], "step": step})
         lines = []
         async for line in watcher.lines(heartbeat=0.01):
             lines.append(line.decode())

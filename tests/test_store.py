@@ -13,9 +13,10 @@ from pipelines.request import Request
 from pipelines.tasks import tasks_for
 from studio.store import Store, images, jobs
 from studio.store.jobs import NotNow
+from studio.store.people import LOCAL, Who
 from studio.store.scores import Percentiles
 from studio.store.timings import learn, timing
-from studio.studio import PERSON, Studio
+from studio.studio import Studio
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def store(tmp_path: Path):
 
 def add(store: Store, shipped, **fields) -> int:
     request = Request.from_dict({"prompt": "a red mug"} | fields, shipped)
-    return jobs.add_job(store, request, tasks_for(request, shipped), PERSON)
+    return jobs.add_job(store, request, tasks_for(request, shipped), LOCAL.name)
 
 
 def drawn(store: Store, job: int) -> list[int]:
@@ -118,7 +119,7 @@ def test_pages_of_history_are_newest_first_without_gap_or_repeat_while_pictures_
     waiting = add(store, shipped, draft=2)
     drawn(store, add(store, shipped, draft=7))
     seen, before = [], None
-    while page := images.history(store, PERSON, before, 4):
+    while page := images.history(store, LOCAL, before, 4):
         seen += [row["id"] for row in page]
         before = seen[-1]
         drawn(store, add(store, shipped, draft=1))
@@ -138,10 +139,11 @@ def test_a_page_of_history_reads_its_index(store):
 def test_somebody_elses_records_do_not_exist(store, shipped):
     job = add(store, shipped, draft=1)
     [image] = drawn(store, job)
+    eve = Who("eve")
     for look in (
-        lambda: jobs.job_row(store, job, "eve"),
-        lambda: images.image_row(store, image, "eve"),
-        lambda: images.keep(store, image, True, "eve"),
+        lambda: jobs.job_row(store, job, eve),
+        lambda: images.image_row(store, image, eve),
+        lambda: images.keep(store, image, True, eve),
     ):
         with pytest.raises(NotFound):
             look()
@@ -187,7 +189,7 @@ def test_measuring_again_replaces_a_value_and_another_version_stands_beside_it(s
 def test_a_person_s_word_needs_a_drawn_picture(store, shipped):
     waiting = images.of_job(store, add(store, shipped, draft=1))[0]["id"]
     with pytest.raises(NotNow, match="waiting"):
-        images.keep(store, waiting, True, PERSON)
+        images.keep(store, waiting, True, LOCAL)
 
 
 def test_percentiles_need_twenty_values_and_count_ties_half(store, shipped):

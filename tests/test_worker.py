@@ -22,7 +22,8 @@ from pipelines.request import Request
 from pipelines.tasks import tasks_for
 from studio.config import WorkerSetup
 from studio.store import Store, images, jobs
-from studio.studio import PERSON, Studio
+from studio.store.people import LOCAL
+from studio.studio import Studio
 from studio.worker import Worker
 
 posix = pytest.mark.skipif(os.name != "posix", reason="kills with signals")
@@ -186,7 +187,7 @@ def worker(tmp_path: Path, shipped: Catalogue) -> Iterator[Worker]:
 
 def add(worker: Worker, **fields) -> int:
     request = Request.from_dict({"prompt": "a red mug"} | fields, worker.catalogue)
-    return jobs.add_job(worker.store, request, tasks_for(request, worker.catalogue), PERSON)
+    return jobs.add_job(worker.store, request, tasks_for(request, worker.catalogue), LOCAL.name)
 
 
 def work(worker: Worker) -> int:
@@ -251,7 +252,7 @@ def test_a_cancel_is_seen_at_the_next_step_and_the_device_let_go(worker, monkeyp
     monkeypatch.setattr(worker, "tell", tell)
     jobs_cancelled = worker.store  # the page writes the truth before it pushes
     task = jobs.lease(worker.store, "w", 60)
-    jobs.cancel_job(jobs_cancelled, job, PERSON)
+    jobs.cancel_job(jobs_cancelled, job, LOCAL)
     worker._looked = time.monotonic() + 60  # the database is not asked again in this test
     worker.do(task)
     assert engine.steps_run == 5
@@ -264,7 +265,7 @@ def test_a_cancel_that_was_not_pushed_is_found_in_the_database(worker, monkeypat
     monkeypatch.setattr(worker.engines, "get", lambda card: engine)
     job = add(worker, draft=1, steps=50)
     task = jobs.lease(worker.store, "w", 60)
-    jobs.cancel_job(worker.store, job, PERSON)
+    jobs.cancel_job(worker.store, job, LOCAL)
     worker.do(task)
     assert 1 <= engine.steps_run < 20
 

@@ -9,16 +9,17 @@ from models.errors import NotFound
 from pipelines.judge import Mark
 from studio.store.db import Store, now
 from studio.store.jobs import LARGEST_ID, NotNow
+from studio.store.people import Who, visible
 
 Row = sqlite3.Row
 
 
-def image_row(store: Store, image: int, person: str | None = None, drawn: bool = True) -> sqlite3.Row:
-    """Raises NotFound, also for a picture of somebody else when `person` is given, or one not drawn yet."""
+def image_row(store: Store, image: int, who: Who | None = None, drawn: bool = True, own: bool = False) -> sqlite3.Row:
+    """Raises NotFound, also for a picture that `who` may not see (with `own`: that is not theirs), or one not drawn yet."""
     row = None
     if 0 < image <= LARGEST_ID:
         row = store.db.execute("SELECT * FROM images WHERE id = ?", [image]).fetchone()
-    if row is None or (person is not None and row["person"] != person):
+    if row is None or (who is not None and not (row["person"] == who.name if own else who.sees(row["person"], row["shared"]))):
         raise NotFound(f"There is no picture {image if 0 < image <= LARGEST_ID else 'of that number'}.")
     if drawn and row["state"] != "drawn":
         raise NotFound(f"Picture {image} is not drawn.", f"It is {row['state']}.")
@@ -29,11 +30,12 @@ def of_job(store: Store, job: int) -> list[sqlite3.Row]:
     return store.db.execute("SELECT * FROM images WHERE job_id = ? ORDER BY number", [job]).fetchall()
 
 
-def history(store: Store, person: str, before: int | None, limit: int) -> list[sqlite3.Row]:
+def history(store: Store, who: Who, before: int | None, limit: int) -> list[sqlite3.Row]:
     """Drawn pictures, newest first, by keyset: those with an id below `before`."""
+    seen, values = visible(who)
     return store.db.execute(
-        "SELECT * FROM images WHERE person = ? AND state = 'drawn' AND id < ? ORDER BY id DESC LIMIT ?",
-        [person, LARGEST_ID if before is None else max(0, min(before, LARGEST_ID)), limit],
+        f"SELECT * FROM images WHERE {seen} AND state = 'drawn' AND id < ? ORDER BY id DESC LIMIT ?",
+        [*values, LARGEST_ID if before is None else max(0, min(before, LARGEST_ID)), limit],
     ).fetchall()
 
 
@@ -69,9 +71,9 @@ def mark_drawn(
     return row["id"] if row else None
 
 
-def keep(store: Store, image: int, choice: bool | None, person: str) -> None:
+def keep(store: Store, image: int, choice: bool | None, who: Who) -> None:
     """A person's word on a picture; None takes it back. Raises NotFound, and NotNow while it is not drawn."""
-    row = image_row(store, image, person, drawn=False)
+    row = image_row(store, image, who, drawn=False, own=True)
     if row["state"] != "drawn":
         raise NotNow(f"Picture {image} cannot be kept or rejected.", f"It is {row['state']}.")
     store.db.execute("UPDATE images SET kept_by_person = ? WHERE id = ?", [choice, image])

@@ -12,6 +12,7 @@ from models.errors import NotFound, StudioError
 from pipelines.request import Request
 from pipelines.tasks import Draft
 from studio.store.db import Store, now
+from studio.store.people import Who, visible
 
 ATTEMPTS = 3
 LARGEST_ID = 2**63 - 1
@@ -64,32 +65,33 @@ def add_job(store: Store, request: Request, drafts: Sequence[Draft], person: str
     return job
 
 
-def job_row(store: Store, job: int, person: str | None = None) -> sqlite3.Row:
-    """Raises NotFound, also for a job of somebody else when `person` is given."""
+def job_row(store: Store, job: int, who: Who | None = None, own: bool = False) -> sqlite3.Row:
+    """Raises NotFound, also for a job that `who` may not see, or with `own` is not theirs."""
     row = None
     if 0 < job <= LARGEST_ID:
         row = store.db.execute("SELECT * FROM jobs WHERE id = ?", [job]).fetchone()
-    if row is None or (person is not None and row["person"] != person):
+    if row is None or (who is not None and not (row["person"] == who.name if own else who.sees(row["person"], row["shared"]))):
         raise NotFound(f"There is no job {job if 0 < job <= LARGEST_ID else 'of that number'}.")
     return row
 
 
-def list_jobs(store: Store, person: str, active: bool = False, limit: int = 100) -> list[sqlite3.Row]:
-    """Newest first."""
+def list_jobs(store: Store, who: Who, active: bool = False, limit: int = 100) -> list[sqlite3.Row]:
+    """Those they may see, newest first."""
+    seen, values = visible(who, "jobs")
     only = f" AND state IN {ACTIVE}" if active else ""
-    return store.db.execute(f"SELECT * FROM jobs WHERE person = ?{only} ORDER BY id DESC LIMIT ?", [person, limit]).fetchall()
+    return store.db.execute(f"SELECT * FROM jobs WHERE {seen}{only} ORDER BY id DESC LIMIT ?", [*values, limit]).fetchall()
 
 
 def count_queued(store: Store) -> int:
     return store.db.execute("SELECT count(*) FROM jobs WHERE state = 'queued'").fetchone()[0]
 
 
-def cancel_job(store: Store, job: int, person: str) -> None:
+def cancel_job(store: Store, job: int, who: Who) -> None:
     """What waits is dropped now; the worker sees it within one step. Candidates drawn stay, and are still judged.
 
-    Raises NotFound, and NotNow for a job that has ended.
+    Raises NotFound (an admin may cancel anybody's), and NotNow for a job that has ended.
     """
-    job_row(store, job, person)
+    job_row(store, job, None if who.admin else who, own=True)
     with store.write() as db:
         row = db.execute(
             f"UPDATE jobs SET state = 'cancelled', finished = ? WHERE id = ? AND state IN {ACTIVE} RETURNING id", [now(), job]

@@ -1,0 +1,95 @@
+"""The HTTP door: JSON, pictures and events. Handlers that touch SQLite are plain functions, which FastAPI runs in threads."""
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from models.errors import BadInput, NotFound, OutOfMemory, StudioError, Unavailable
+from studio.doors import work
+from studio.doors.base import Json
+from studio.guard import Guard
+from studio.store.jobs import NotNow
+from studio.studio import Studio
+
+log = logging.getLogger(__name__)
+
+# A room is a function from the studio to its routes.
+ROOMS: tuple[Callable[[Studio], APIRouter], ...] = (work.api, work.pictures)
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+STATUS: dict[type[StudioError], int] = {BadInput: 422, NotFound: 404, NotNow: 409, Unavailable: 503, OutOfMemory: 503}
+
+
+def make_app(studio: Studio, hosts: Collection[str] = LOCAL_HOSTS, mount: Callable[[FastAPI, Studio], object] | None = None) -> FastAPI:
+    """The whole application over a studio. hosts: names it answers to. mount: adds the page at "/".
+
+    The studio is stopped when the application is.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            studio.stop()
+
+    app = FastAPI(title="Contact Sheet", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan, default_response_class=Json)
+    app.add_middleware(Guard, hosts=hosts)
+    app.add_exception_handler(StudioError, _studio_error)
+    app.add_exception_handler(RequestValidationError, _not_a_number)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _bug)
+    for room in ROOMS:
+        app.include_router(room(studio))
+    app.include_router(nowhere())
+    if mount is not None:
+        mount(app, studio)
+    return app
+
+
+def nowhere() -> APIRouter:
+    """A plain answer for addresses below /api/ that are none."""
+    router = APIRouter(prefix="/api")
+
+    @router.api_route("/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+    def nothing(path: str) -> Any:
+        raise NotFound("There is no such address.")
+
+    return router
+
+
+# The one place where errors become answers.
+
+
+def _answer(error: StudioError) -> Json:
+    status = next((code for kind, code in STATUS.items() if isinstance(error, kind)), 409)
+    return Json({"error": error.as_dict() | {"field": error.field or None}}, status_code=status)
+
+
+async def _studio_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, StudioError)
+    return _answer(error)
+
+
+async def _not_a_number(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    where, *_, name = error.errors()[0]["loc"]
+    if where == "path":
+        return _answer(NotFound(f"There is no such {name}."))
+    return _answer(BadInput(str(name), f"{name} is not acceptable.", error.errors()[0]["msg"]))
+
+
+async def _http_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return Json({"error": {"field": None, "what": str(error.detail), "why": "", "todo": ""}}, status_code=error.status_code)
+
+
+async def _bug(request: Request, error: Exception) -> Response:
+    log.error("%s %s", request.method, request.url.path, exc_info=error)
+    what = {"field": None, "what": "A bug in the studio.", "why": type(error).__name__, "todo": "See logs/studio.log in the data folder."}
+    return Json({"error": what}, status_code=500)
