@@ -248,6 +248,7 @@ class Studio:
             "keep": tier.keep,
             "sizes": [{"name": name, "width": width, "height": height} for name, (width, height) in tier.sizes.items()],
             "negative_used": card.negative,
+            "roles": [role for role, can in (("img2img", card.img2img), ("reference", card.reference)) if can],
             "next": self.catalogue.family(family).next_tier(tier.name),
         }
 
