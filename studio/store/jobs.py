@@ -13,10 +13,10 @@ from pipelines.request import Request
 from pipelines.tasks import Draft
 from studio.store.db import Store, now
 from studio.store.people import Who, visible
+from studio.store.turns import ACTIVE, next_task
 
 ATTEMPTS = 3
 LARGEST_ID = 2**63 - 1
-ACTIVE = "('queued', 'running')"
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,30 @@ class NotNow(StudioError):
     """The record is in a state in which this cannot be done."""
 
 
-def add_job(store: Store, request: Request, drafts: Sequence[Draft], person: str) -> int:
+@dataclass(frozen=True)
+class Placing:
+    """Where a new job stands. front: before the other jobs of its person and priority. not_before: UTC, as `now` writes it."""
+
+    priority: int = 0
+    front: bool = False
+    not_before: str | None = None
+
+
+AS_IT_COMES = Placing()
+
+
+def add_job(store: Store, request: Request, drafts: Sequence[Draft], person: str, placing: Placing = AS_IT_COMES) -> int:
     """Queues a job with its tasks and one image row a candidate; its id."""
     created = now()
     card = drafts[0].card
     with store.write() as db:
         job = db.execute(
-            "INSERT INTO jobs (person, state, request, prompt, family, tier, card, draft, keep, steps, guidance, profile, created, parent)"
-            " VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO jobs (person, state, request, prompt, family, tier, card, draft, keep, steps, guidance, profile, created, parent,"
+            " priority, not_before, place) VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+            f" CASE WHEN ? THEN (SELECT min(coalesce(place, id)) - 1 FROM jobs WHERE state IN {ACTIVE} AND person = ? AND priority = ?) END)",
             [person, json.dumps(request.to_dict()), request.prompt, request.family, request.tier, card, request.draft, request.keep,
-             request.steps, request.guidance, request.profile, created, request.parent],
+             request.steps, request.guidance, request.profile, created, request.parent, placing.priority, placing.not_before,
+             placing.front, person, placing.priority],
         ).lastrowid  # fmt: skip
         assert job is not None
         for position, draft in enumerate(drafts):
@@ -113,22 +127,20 @@ def has_ended(store: Store, job: int) -> bool:
     return store.db.execute(f"SELECT 1 FROM jobs WHERE id = ? AND state IN {ACTIVE}", [job]).fetchone() is None
 
 
-def lease(store: Store, worker: str, seconds: float) -> Task | None:
-    """The next task for `worker`, held until `seconds` from now; None when nothing waits.
+def lease(store: Store, worker: str, seconds: float, loaded: str | None = None) -> Task | None:
+    """The next task for `worker`, held until `seconds` from now; None when nothing waits, or may be taken now.
 
-    Scoring goes between the batches of its own job, so that scores stream in. A job's first lease sets it running.
+    Whose turn it is says `turns.next_task`, where `loaded` is explained. A job's first lease sets it running.
     """
     with store.write() as db:
-        row = db.execute(
-            f"""UPDATE tasks SET state = 'leased', worker = ?, lease_until = ?, attempts = attempts + 1 WHERE id = (
-                SELECT tasks.id FROM tasks JOIN jobs ON jobs.id = tasks.job_id
-                WHERE tasks.state = 'waiting' AND (jobs.state IN {ACTIVE} OR tasks.kind = 'judge')
-                ORDER BY jobs.priority DESC, jobs.id, tasks.kind = 'draft', tasks.position LIMIT 1)
-            RETURNING id, job_id, kind, position, attempts, payload""",
-            [worker, time.time() + seconds],
-        ).fetchone()
-        if row is None:
+        found = next_task(db, now(), loaded)
+        if found is None:
             return None
+        row = db.execute(
+            "UPDATE tasks SET state = 'leased', worker = ?, lease_until = ?, attempts = attempts + 1 WHERE id = ?"
+            " RETURNING id, job_id, kind, position, attempts, payload",
+            [worker, time.time() + seconds, found],
+        ).fetchone()
         task = _task(row)
         db.execute("UPDATE jobs SET state = 'running', started = coalesce(started, ?) WHERE id = ? AND state = 'queued'", [now(), task.job])
         if task.kind == "draft":
