@@ -19,7 +19,7 @@ Reader = TypeVar("Reader")
 
 # Candidates a task by tier. The embedded model's previews are so quick that all eight ride together; a big model's batch is
 # split further by the worker where its memory plan says so.
-EMBEDDED_BATCH = {"preview": 8, "standard": 2, "premium": 2}
+EMBEDDED_BATCH = {"preview": 8, "standard": 4, "premium": 2}
 BATCH = {"preview": 4, "standard": 2, "premium": 2}
 
 
