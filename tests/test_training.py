@@ -1,6 +1,9 @@
 """The training loop of the embedded family: a run that was stopped ends as one that was not."""
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,8 @@ from torch import nn
 
 from models.embedded.training.autoencoder import new_autoencoder, start_as_thumbnail
 from models.embedded.training.loop import Loop, optimizers_for
+
+ROOT = Path(__file__).parents[1]
 
 
 def train(folder: Path, stop_at: int | None = None) -> dict[str, torch.Tensor]:
@@ -50,3 +55,26 @@ def test_the_untrained_autoencoder_passes_colours_through() -> None:
         out = vae.decode(vae.encode(picture).latent_dist.mode()).sample[0]
     left, right = out[:, 32:96, 32:96].mean((1, 2)), out[:, 32:96, 160:224].mean((1, 2))
     assert left.argmax() == 0 and right.argmax() == 2
+
+
+def test_every_process_makes_the_same_tokenizers() -> None:
+    show = (
+        "from models.embedded.training.tokenizers import clip_tokenizer, t5_tokenizer;"
+        "print(*(t.backend_tokenizer.to_str() for t in (clip_tokenizer(), t5_tokenizer())))"
+    )
+    command = [sys.executable, "-c", show]
+    made = {
+        subprocess.run(command, env=os.environ | {"PYTHONHASHSEED": seed}, cwd=ROOT, capture_output=True, check=True).stdout
+        for seed in ("1", "2")
+    }
+    assert len(made) == 1 and len(made.pop()) > 10_000
+
+
+def test_every_word_of_the_world_is_one_token() -> None:
+    from models.embedded.captions import vocabulary
+    from models.embedded.training.tokenizers import clip_tokenizer
+
+    tokenizer = clip_tokenizer()
+    words = [word for word in vocabulary() if word.isalpha() and word.isascii()]
+    assert len(words) > 100
+    assert all(len(tokenizer(word).input_ids) == 3 for word in words)  # between the start and the end

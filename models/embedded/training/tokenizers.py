@@ -1,18 +1,19 @@
 """The small vocabularies of the embedded family, in the real tokenizer classes of FLUX.1.
 
 T5: a unigram vocabulary in which every word of the world is one piece, so an unknown word is `<unk>` and can be shown to the person.
-CLIP: a byte-level BPE trained on the same words until each is one token; unknown words fall apart into letters.
+CLIP: a byte-level BPE of the same words, in which each is one token; unknown words fall apart into letters.
 """
 from __future__ import annotations
 
 import io
-import json
 import tempfile
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2 as proto
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import pre_tokenizers
 from transformers import CLIPTokenizer, T5Tokenizer
 
 from models.embedded.captions import vocabulary
@@ -50,14 +51,30 @@ def _lower_case_map() -> bytes:
 
 
 def clip_tokenizer() -> CLIPTokenizer:
-    trained = Tokenizer(models.BPE(end_of_word_suffix="</w>", continuing_subword_prefix=""))
-    trained.normalizer = normalizers.Lowercase()
-    trained.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.ByteLevel(add_prefix_space=False)])
-    trainer = trainers.BpeTrainer(vocab_size=20_000, min_frequency=1, end_of_word_suffix="</w>", show_progress=False)
-    trained.train_from_iterator([word for word in vocabulary() if word.isalpha()], trainer)
-    model = json.loads(trained.to_str())["model"]
-    merges = [tuple(pair) for pair in model["merges"]]
+    merges = _merges(sorted(word for word in vocabulary() if word.isalpha() and word.isascii()))
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokens = letters + [f"{letter}</w>" for letter in letters] + ["".join(pair) for pair in merges]
     tokens = [*dict.fromkeys(tokens), "<|startoftext|>", "<|endoftext|>"]
     return CLIPTokenizer(vocab={token: i for i, token in enumerate(tokens)}, merges=merges, model_max_length=CLIP_TOKENS)
+
+
+def _merges(words: list[str]) -> list[tuple[str, str]]:
+    """Byte pair encoding (Sennrich et al., ACL 2016) until every word is one token. Ties go to the pair that sorts first: the
+    library's own trainer breaks them by hash order, and weights trained in one process would read other ids in the next."""
+    parts = [(*word[:-1].lower(), f"{word[-1].lower()}</w>") for word in words]
+    merges = []
+    while pairs := Counter(pair for part in parts for pair in pairwise(part)):
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        merges.append(best)
+        parts = [_merged(part, best) for part in parts]
+    return merges
+
+
+def _merged(part: tuple[str, ...], pair: tuple[str, str]) -> tuple[str, ...]:
+    joined: list[str] = []
+    for piece in part:
+        if joined and (joined[-1], piece) == pair:
+            joined[-1] += piece
+        else:
+            joined.append(piece)
+    return tuple(joined)
