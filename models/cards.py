@@ -17,6 +17,7 @@ from models.toml import Table
 PIPELINES = ("FluxPipeline", "FluxKontextPipeline", "Flux2Pipeline", "Flux2KleinPipeline")
 TIERS = ("preview", "standard", "premium")
 ASPECTS = ("1:1", "4:5", "3:2", "16:9", "9:16", "banner")
+SINGLE_PARTS = ("transformer", "text_encoder", "text_encoder_2")  # What other studios keep as single files, and what is large.
 Guidance = Literal["none", "distilled", "cfg"]
 Promotion = Literal["none", "same-noise", "img2img", "reference"]
 
@@ -62,7 +63,7 @@ class ModelCard:
     name: the file's name. repo: hub id, or "embedded" for the checkpoint in `models/embedded`. pipeline: a diffusers class.
     multiple: pixels; sizes are multiples of it. max_tokens: of the long text encoder. guidance_kind: "none" (no guidance at all),
     "distilled" (a number fed to the network), "cfg" (a second pass with the negative prompt; skipped at <= 1).
-    clip_tokens: of the CLIP encoder, 0 where the model has none.
+    clip_tokens: of the CLIP encoder, 0 where the model has none. singles: part -> name patterns of files that other studios keep it in.
     """
 
     name: str
@@ -88,6 +89,7 @@ class ModelCard:
     reference: bool
     lora: bool
     img2img: bool
+    singles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     file: Path = field(default=Path(), compare=False)
 
     @property
@@ -238,6 +240,7 @@ def read_card(path: Path) -> ModelCard:
         reference=supports.flag("reference"),
         lora=supports.flag("lora"),
         img2img=supports.flag("img2img"),
+        singles=_read_singles(top.optional_table("files")),
         file=path,
     )
     for table in (licence, parts, working, guidance, steps, supports, top):
@@ -245,6 +248,14 @@ def read_card(path: Path) -> ModelCard:
     if card.negative and kind != "cfg":
         raise supports.bad("negative", 'needs guidance.kind = "cfg": nothing else reads a negative prompt')
     return card
+
+
+def _read_singles(table: Table | None) -> dict[str, tuple[str, ...]]:
+    if table is None:
+        return {}
+    found = {part: table.texts(part) for part in SINGLE_PARTS if part in table.data}
+    table.done()
+    return found
 
 
 def read_family(path: Path, cards: Mapping[str, ModelCard]) -> Family:

@@ -84,6 +84,13 @@ class Table:
             raise self.bad(name, f"must be one of {', '.join(choices)}, not {value!r}")
         return value
 
+    def texts(self, name: str) -> tuple[str, ...]:
+        """An array of texts, at least one."""
+        value = self._get(name, _MISSING)
+        if not isinstance(value, list) or not value or not all(isinstance(one, str) and one for one in value):
+            raise self.bad(name, f"must be texts in brackets, not {value!r}")
+        return tuple(value)
+
     def flag(self, name: str, default: Any = _MISSING) -> bool:
         value = self._get(name, default)
         if name in self.data and not isinstance(value, bool):
