@@ -4,7 +4,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,11 @@ from pipelines.request import DRAFT_LIMIT, PROMPT_LIMIT, Request
 from pipelines.tasks import tasks_for
 from studio import __version__, files
 from studio.events import Door, Hub, Message, Owner
+from studio.queueing import Queue, take_placing, veiled
 from studio.store import Store, images, jobs, views
+from studio.store.jobs import AS_IT_COMES, Placing
 from studio.store.people import LOCAL, Who
 from studio.store.scores import Percentiles
-from studio.store.timings import timing
 from studio.store.views import Json
 from studio.supervisor import Supervisor
 
@@ -63,6 +64,7 @@ class Studio:
         self.family = catalogue.family(family).name
         self.store = Store(data_dir / "studio.db")
         self.hub = Hub()
+        self.queue = Queue(self.store, lambda: self._words)
         self.percentiles = Percentiles(self.store)
         self._models_dir, self._scripted = models_dir, engine != "local"
         self._door = Door(self._hear)
@@ -121,11 +123,16 @@ class Studio:
         return {
             "device": {"words": self._words, "state": self._state, "note": self._note},
             "queued": jobs.count_queued(self.store),
+            "paused": self.queue.why_paused(),
         }
 
     def submit(self, data: object, who: Who = LOCAL) -> Json:
-        """Queues what a JSON value asks for; the job. Raises BadInput, and Unavailable when the model's weights are not here."""
-        return self._queue(Request.from_dict(data, self.catalogue), who)
+        """Queues what a JSON value asks for; the job. Beside the Request's fields it takes those of `queueing.take_placing`.
+
+        Raises BadInput, and Unavailable when the model's weights are not here.
+        """
+        placing, data = take_placing(data, who)
+        return self._queue(Request.from_dict(data, self.catalogue), who, placing)
 
     def promote(self, image: int, tier: object, draft: object = 1, who: Who = LOCAL) -> Json:
         """Takes a picture to a higher tier; the job. Raises NotFound, BadInput."""
@@ -136,11 +143,12 @@ class Studio:
         return self._queue(promotion(made, image, row["seed"], to_tier, self.catalogue, count), who)
 
     def cancel(self, job: int, who: Who = LOCAL) -> Json:
-        """Stops a job within one step. Raises NotFound, NotNow."""
+        """Stops a job within one step; an admin anybody's. The job as they may see it. Raises NotFound, NotNow."""
         jobs.cancel_job(self.store, job, who)
         self._door.send({"cancel": job})
-        self._tell_jobs([job])
-        return self.job(job, who)
+        self.queue_changed([job])
+        row = jobs.job_row(self.store, job)
+        return self.job(job, who) if who.sees(row["person"], row["shared"]) else veiled(self.job_view(row), row, who)
 
     def keep(self, image: int, choice: object, who: Who = LOCAL) -> Json:
         """A person's word on a picture: True keeps it, False rejects it, None leaves it to the verdict. Raises NotFound, NotNow."""
@@ -152,12 +160,12 @@ class Studio:
 
     def job(self, job: int, who: Who = LOCAL) -> Json:
         """A job with its pictures, in number order. Raises NotFound."""
-        view = self._job_view(jobs.job_row(self.store, job, who))
+        view = self.job_view(jobs.job_row(self.store, job, who))
         return view | {"images": views.image_views(self.store, images.of_job(self.store, job), self.percentiles)}
 
     def jobs(self, active: bool = False, who: Who = LOCAL) -> list[Json]:
         """Newest first, without their pictures."""
-        return [self._job_view(row) for row in jobs.list_jobs(self.store, who, active)]
+        return [self.job_view(row) for row in jobs.list_jobs(self.store, who, active)]
 
     def images(self, before: int | None = None, limit: int = 60, who: Who = LOCAL) -> Json:
         """Drawn pictures, newest first, from below the id `before`; `next` is the `before` of the following page."""
@@ -207,16 +215,15 @@ class Studio:
 
     # How it is done.
 
-    def _queue(self, request: Request, who: Who) -> Json:
+    def _queue(self, request: Request, who: Who, placing: Placing = AS_IT_COMES) -> Json:
         drafts = tasks_for(request, self.catalogue, lambda image: self._start_picture(image, who))
         if request.parent is not None:
             self._ask_for("parent", request.parent, who)
         if not self._scripted:
             for card in {draft.card for draft in drafts}:
                 find_weights(self.catalogue.card(card), self._models_dir)
-        job = jobs.add_job(self.store, request, drafts, who.name)
-        self._door.send({"wake": True})
-        self._tell_jobs([job])
+        job = jobs.add_job(self.store, request, drafts, who.name, placing)
+        self.queue_changed([job])
         return self.job(job, who)
 
     def _start_picture(self, image: int, who: Who) -> Path:
@@ -252,42 +259,47 @@ class Studio:
             "next": self.catalogue.family(family).next_tier(tier.name),
         }
 
-    def _job_view(self, row: Any) -> Json:
+    def job_view(self, row: Any) -> Json:
+        """A row of jobs as browsers see it, with where it stands and how long it will take."""
         view = views.job_view(self.store, row)
         if row["state"] not in ("queued", "running"):
             return view | {"step": view["steps"] if row["state"] == "done" else 0}
-        progress = self._progress.get(row["id"])
+        seen, progress = self.queue.outlook(row["id"]), self._progress.get(row["id"])
+        view |= {"position": seen.position, "eta": None if row["paused"] else seen.eta}
         if progress is None:
-            return view | {"eta": self._estimate(row["id"])}
-        eta = None if progress.eta is None else max(0.0, round(progress.eta - (time.monotonic() - progress.told), 2))
-        return view | {"step": progress.step, "steps": progress.steps, "eta": eta}
-
-    def _estimate(self, job: int) -> float | None:
-        """Seconds until a job that waits is done, from this machine's own timings: those before it and itself."""
-        total = 0.0
-        for card, steps, width, height, count in jobs.ahead_of(self.store, job):
-            seconds = timing(self.store, self._words, card, width, height).of_draft(count, steps)
-            if seconds is None:
-                return None
-            total += seconds
-        return round(total, 2)
+            return view
+        view |= {"step": progress.step, "steps": progress.steps}
+        if progress.eta is not None and view["eta"] is not None:
+            view["eta"] = max(0.0, round(progress.eta + seen.others - (time.monotonic() - progress.told), 2))
+        return view
 
     def _view(self, row: Any) -> Json:
         return views.image_views(self.store, [row], self.percentiles)[0]
 
     # What is told.
 
+    def queue_changed(self, ids: Sequence[int] = ()) -> None:
+        """To be called after a change of the queue: the worker looks again, and browsers hear of it and of the jobs `ids`."""
+        self.queue.changed()
+        self._door.send({"wake": True})
+        self._tell_jobs(ids)
+
     def _hear(self, message: Message) -> None:
         """A message of the worker's, on the link's thread."""
         event = message.pop("event")
         if event == "step":
             self._progress[message["job"]] = Progress(message["step"], message["steps"], message["eta"], time.monotonic())
+            if message["eta"] is not None:
+                message["eta"] = round(message["eta"] + self.queue.outlook(message["job"]).others, 2)
             self.hub.publish("step", message, self._owner(message["job"]))
         elif event == "preview":
             self.hub.publish("preview", message, self._owner(message["job"]))
         elif event == "image":
             self._tell_image(message["id"])
         elif event == "job":
+            if message["id"] in self._progress:  # a batch has begun or ended: what the last one said of the time left is old
+                self._progress[message["id"]].eta = None
+            self.queue.changed()
             self._tell_jobs([message["id"]])
         elif event == "device":
             if message["words"] and message["words"] != self._words:
@@ -303,14 +315,14 @@ class Studio:
             self._state, self._note = state, note
         self.hub.publish("device", self.device())
 
-    def _tell_jobs(self, ids: list[int]) -> None:
+    def _tell_jobs(self, ids: Sequence[int]) -> None:
         for job in ids:
             row = jobs.job_row(self.store, job)
             if row["state"] not in ("queued", "running"):
                 self._progress.pop(job, None)
             self._owners.pop(job, None)
             if self.hub.watched:
-                self.hub.publish("job", self._job_view(row), (row["person"], row["shared"]))
+                self.hub.publish("job", self.job_view(row), (row["person"], row["shared"]))
         if self.hub.watched:
             self.hub.publish("device", self.device())
 

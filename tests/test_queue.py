@@ -189,13 +189,6 @@ def test_a_lease_is_overdue_after_its_deadline_unless_renewed_by_its_worker(stor
     assert not jobs.overdue(store)
 
 
-def test_what_is_ahead_of_a_job_counts_itself_and_those_before_it(store, shipped):
-    add(store, shipped, draft=3)
-    second = add(store, shipped, draft=2, tier="standard")
-    add(store, shipped, draft=5)
-    assert sorted(jobs.ahead_of(store, second)) == [("embedded", 4, 256, 256, 3), ("embedded", 20, 256, 256, 2)]
-
-
 def _take_all(path: Path, name: str, queue: multiprocessing.Queue) -> None:
     store = Store(path)
     taken = []

@@ -63,4 +63,5 @@ def file_answer(request: Request, path: Path, media_type: str, download: str | N
 def only(data: dict[str, Any], *fields: str) -> None:
     for name in data:
         if name not in fields:
-            raise BadInput(name[:80], "There is no such field here.", "", f"The fields are {' and '.join(fields)}.")
+            todo = f"The fields are {' and '.join(fields)}." if fields else "It takes none."
+            raise BadInput(name[:80], "There is no such field here.", "", todo)

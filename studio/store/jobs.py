@@ -51,11 +51,12 @@ def add_job(store: Store, request: Request, drafts: Sequence[Draft], person: str
     """Queues a job with its tasks and one image row a candidate; its id."""
     created = now()
     card = drafts[0].card
+    before_mine = f"SELECT min(coalesce(place, id)) - 1 FROM jobs WHERE state IN {ACTIVE} AND person = ? AND priority = ?"
     with store.write() as db:
         job = db.execute(
             "INSERT INTO jobs (person, state, request, prompt, family, tier, card, draft, keep, steps, guidance, profile, created, parent,"
             " priority, not_before, place) VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
-            f" CASE WHEN ? THEN (SELECT min(coalesce(place, id)) - 1 FROM jobs WHERE state IN {ACTIVE} AND person = ? AND priority = ?) END)",
+            f" CASE WHEN ? THEN ({before_mine}) END)",
             [person, json.dumps(request.to_dict()), request.prompt, request.family, request.tier, card, request.draft, request.keep,
              request.steps, request.guidance, request.profile, created, request.parent, placing.priority, placing.not_before,
              placing.front, person, placing.priority],
@@ -94,6 +95,11 @@ def list_jobs(store: Store, who: Who, active: bool = False, limit: int = 100) ->
     seen, values = visible(who, "jobs")
     only = f" AND state IN {ACTIVE}" if active else ""
     return store.db.execute(f"SELECT * FROM jobs WHERE {seen}{only} ORDER BY id DESC LIMIT ?", [*values, limit]).fetchall()
+
+
+def all_open(store: Store) -> list[sqlite3.Row]:
+    """Everybody's jobs that have not ended: for the queue, which shows of others' only that they are there."""
+    return store.db.execute(f"SELECT * FROM jobs WHERE state IN {ACTIVE} ORDER BY id").fetchall()
 
 
 def count_queued(store: Store) -> int:
@@ -222,16 +228,6 @@ def missing(store: Store, job: int, numbers: Iterable[int]) -> set[int]:
 def count_waiting(store: Store, job: int) -> int:
     """Candidates of a job that no worker has taken yet."""
     return store.db.execute("SELECT count(*) FROM images WHERE job_id = ? AND state = 'waiting'", [job]).fetchone()[0]
-
-
-def ahead_of(store: Store, job: int) -> list[tuple[str, int, int, int, int]]:
-    """What is drawn before job `job` is done, itself included: (card, steps, width, height, candidates)."""
-    rows = store.db.execute(
-        f"""SELECT images.card, images.steps, images.width, images.height, count(*) FROM images JOIN jobs ON jobs.id = images.job_id
-        WHERE jobs.state IN {ACTIVE} AND jobs.id <= ? AND images.state IN ('waiting', 'drawing') GROUP BY 1, 2, 3, 4""",
-        [job],
-    )
-    return [tuple(row) for row in rows]
 
 
 def days_open(store: Store) -> list[str]:

@@ -46,3 +46,16 @@ def learn(store: Store, device: str, card: str, width: int, height: int, **secon
             f" CASE WHEN {name} IS NULL THEN excluded.{name} ELSE {name} + ? * (excluded.{name} - {name}) END",
             [device, card, width, height, value, SMOOTHING],
         )
+
+
+def loadings(store: Store, device: str) -> dict[str, float]:
+    """Seconds that each card takes to load on this device, by card; one that never had to be loaded is not there."""
+    return {row["card"]: row["seconds"] for row in store.db.execute("SELECT card, seconds FROM loadings WHERE device = ?", [device])}
+
+
+def learn_loading(store: Store, device: str, card: str, seconds: float) -> None:
+    store.db.execute(
+        "INSERT INTO loadings VALUES (?, ?, ?)"
+        " ON CONFLICT (device, card) DO UPDATE SET seconds = seconds + ? * (excluded.seconds - seconds)",
+        [device, card, max(0.0, seconds), SMOOTHING],
+    )
