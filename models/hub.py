@@ -352,7 +352,6 @@ class Progress:
         self._lock = threading.Lock()
         self._total = self._done = 0
         self._marks: deque[tuple[float, int]] = deque()
-        self._end = threading.Event()
 
     def begin(self, total: int, done: int) -> None:
         self._total, self._done = total, done

@@ -6,7 +6,6 @@ A pipeline is loaded in two halves, so that each can come and go by itself: *rea
 from __future__ import annotations
 
 import gc
-from pathlib import Path
 from typing import Any, Literal
 
 import diffusers
@@ -19,7 +18,8 @@ from models.cards import ModelCard
 from models.errors import BadInput, Unavailable
 from models.memory import MemoryPlan
 from models.spec import LoraUse
-from models.weights import find_weights
+from models.single_loading import load_single
+from models.weights import Where, find_model
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp8": torch.bfloat16}
 READING = ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
@@ -30,14 +30,15 @@ _PRECISE = ("embed", "shared", "norm_out", "lm_head$", "^proj_in$", "^proj_out$"
 
 
 def load_pipeline(
-    card: ModelCard, plan: MemoryPlan, models_dir: Path | str | None = None, part: Literal["all", "reading", "drawing"] = "all"
+    card: ModelCard, plan: MemoryPlan, where: Where = None, part: Literal["all", "reading", "drawing"] = "all"
 ) -> Any:
     """The card's diffusers pipeline: whole, or one half with None for the parts of the other. Raises Unavailable.
 
     On the plan's device, but for encoders that take turns ("swapped"): those are left in main memory.
     """
     quiet()
-    folder = find_weights(card, models_dir)
+    found = find_model(card, where)
+    folder = found.folder
     cls = getattr(diffusers, card.pipeline)
     names = set(cls._get_signature_keys(cls)[0])
     left_out = {"all": (), "reading": DRAWING, "drawing": READING}[part]
@@ -46,18 +47,21 @@ def load_pipeline(
     swapped = part == "reading" and plan.encoders == "swapped"
     # Weights go from the file to the GPU without a copy in main memory; 8 bits and streaming need them there first, and diffusers does
     # not move a pipeline that was loaded so, as encoders that take turns ask for.
-    direct = device.type == "cuda" and precision != "fp8" and plan.encoders == "kept"
+    direct = device.type == "cuda" and precision != "fp8" and plan.encoders == "kept" and not found.files
     try:
+        own = {name: load_single(found, name, DTYPES[precision]) for name in found.files if name in names and name not in left_out}
         pipe = cls.from_pretrained(
             folder,
             dtype=DTYPES[precision],
             local_files_only=True,
             **({"device_map": "cuda"} if direct else {}),
             **{name: None for name in left_out if name in names},
+            **own,
         )
     except (OSError, ValueError, KeyError) as error:
         why = f"{type(error).__name__}: {error}"
-        raise Unavailable(f"{card.title} could not be loaded from {folder}.", why, "Download it again.") from error
+        source = ", ".join(str(single.path) for single in found.files.values()) or str(folder)
+        raise Unavailable(f"{card.title} could not be loaded from {source}.", why, "Download it again.") from error
     pipe.set_progress_bar_config(disable=True)
     parts = [module for name in READING + DRAWING if isinstance(module := getattr(pipe, name, None), torch.nn.Module)]
     for module in parts:

@@ -24,7 +24,7 @@ from models.memory import Machine, MemoryPlan, plan
 from models.reading import Embeddings, Reader
 from models.spec import Event, ImageSpec, Picture, Preview, Step
 from models.threads import listen
-from models.weights import find_weights
+from models.weights import Where, find_weights, gguf_gib, model_found
 
 Emit = Callable[[Event], None]
 
@@ -50,10 +50,10 @@ class LocalEngine:
     """
 
     def __init__(
-        self, card: ModelCard, machine: Machine, plan: MemoryPlan | None = None, models_dir: Path | str | None = None, previews: bool = True
+        self, card: ModelCard, machine: Machine, plan: MemoryPlan | None = None, models_dir: Where = None, previews: bool = True
     ) -> None:
         self.card, self.machine, self.models_dir, self.previews = card, machine, models_dir, previews
-        self.plan = plan or _plan(card, machine)
+        self.plan = plan or _plan(card, machine, models_dir)
         self.device = torch.device(self.plan.device)
         self._reader = Reader(card, self.plan, models_dir)
         self._pipe: Any = None
@@ -288,8 +288,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text or "invalid buffer size" in text)
 
 
-def _plan(card: ModelCard, machine: Machine) -> MemoryPlan:
-    return plan(card, machine)
+def _plan(card: ModelCard, machine: Machine, where: Where) -> MemoryPlan:
+    return plan(card, machine, gguf_gib(model_found(card, where)))
 
 
 def _img2img(pipe: Any) -> Any:

@@ -115,19 +115,25 @@ _CUDA = (
     _Mode("fp8", "fp8", "swapped"),
     _Mode("fp8", "fp8", "swapped", streamed=True),
 )
+# GGUF stays as it is in the file: it is not stored anew in 8 bits, nor streamed.
+_GGUF = (_Mode("bf16", "bf16"), _Mode("bf16", "bf16", "swapped"), _Mode("bf16", "fp8", "swapped"))
 _OTHER = (_Mode("bf16", "bf16"), _Mode("bf16", "bf16", "dropped"))
 _SMALL = (_Mode("fp32", "fp32"),)
 
 
-def plan(card: ModelCard, machine: Machine) -> MemoryPlan:
-    """The best mode in which `card` fits on `machine`. Pure: the same answer for the same arguments, nothing is probed."""
-    modes = _SMALL if card.parameters.total <= SMALL else _CUDA if machine.kind == "cuda" else _OTHER
-    plans = [_weigh(card, machine, mode, last=mode is modes[-1]) for mode in modes]
+def plan(card: ModelCard, machine: Machine, gguf: float | None = None) -> MemoryPlan:
+    """The best mode in which `card` fits on `machine`. Pure: the same answer for the same arguments, nothing is probed.
+
+    gguf: what the transformer weighs in GiB where it is quantised in its file already.
+    """
+    cuda = _CUDA if gguf is None else _GGUF
+    modes = _SMALL if card.parameters.total <= SMALL else cuda if machine.kind == "cuda" else _OTHER
+    plans = [_weigh(card, machine, mode, mode is modes[-1], gguf) for mode in modes]
     return next((found for found in plans if found.fits), plans[-1])
 
 
-def _weigh(card: ModelCard, machine: Machine, mode: _Mode, last: bool) -> MemoryPlan:
-    transformer = card.parameters.transformer * 1e9 * BYTES[mode.precision] / GIB
+def _weigh(card: ModelCard, machine: Machine, mode: _Mode, last: bool, gguf: float | None) -> MemoryPlan:
+    transformer = card.parameters.transformer * 1e9 * BYTES[mode.precision] / GIB if gguf is None else gguf
     text = card.parameters.text * 1e9 * TEXT_BYTES[mode.text] / GIB
     vae = card.parameters.vae * 1e9 * (4 if mode.precision == "fp32" else 2) / GIB
     if mode.streamed:
@@ -154,16 +160,17 @@ def _weigh(card: ModelCard, machine: Machine, mode: _Mode, last: bool) -> Memory
         card.name, machine.kind, mode.precision, mode.text, mode.encoders, mode.streamed,
         max(megapixels, LARGEST), tiling, resident, reading, working, host, fits, "",
     )  # fmt: skip
-    return _with_words(found, card, machine)
+    return _with_words(found, card, machine, gguf is not None)
 
 
-def _with_words(found: MemoryPlan, card: ModelCard, machine: Machine) -> MemoryPlan:
+def _with_words(found: MemoryPlan, card: ModelCard, machine: Machine, gguf: bool) -> MemoryPlan:
     if not found.fits:
         lack = f"needs {max(found.resident + found.working, found.reading + OVERHEAD):.0f} GB on the device"
         if found.host > machine.ram * 0.8:
             lack += f" and {found.host / 0.8:.0f} GB of main memory"
         return replace(found, words=f"{card.title} does not fit on {machine.words}: it {lack}.")
     bits = {"fp32": "32 bits", "bf16": "16 bits", "fp8": "8-bit weights"}[found.precision]
+    bits = "GGUF computed at 16 bits" if gguf else bits
     how = "streamed block by block" if found.streamed else f"text encoders {found.encoders}"
     return replace(found, words=f"{bits}, {how}, {found.batch(1024, 1024)} at a time at 1024 x 1024")
 

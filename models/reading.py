@@ -3,7 +3,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ import torch
 from models.cards import ModelCard
 from models.loading import free, load_pipeline
 from models.memory import MemoryPlan
+from models.weights import Where
 
 Embeddings = dict[str, torch.Tensor]
 
@@ -18,7 +18,7 @@ Embeddings = dict[str, torch.Tensor]
 class Reader:
     """The text half of a model. `kept_bytes` bounds the embeddings kept; the least recently used go first."""
 
-    def __init__(self, card: ModelCard, plan: MemoryPlan, models_dir: Path | str | None = None, kept_bytes: int = 256 * 2**20) -> None:
+    def __init__(self, card: ModelCard, plan: MemoryPlan, models_dir: Where = None, kept_bytes: int = 256 * 2**20) -> None:
         self._card, self._plan, self._models_dir = card, plan, models_dir
         self._device = torch.device(plan.device)
         self._pipe: Any = None

@@ -47,7 +47,7 @@ def singles(card: ModelCard, folders: tuple[Path, ...], configs: Path | None = N
     for part, patterns in card.singles.items():
         config = configs / part / "config.json" if configs else None
         expected = json.loads(config.read_text(encoding="utf-8")) if config and config.is_file() else {}
-        for path in _files(folders):
+        for path in all_names(folders):
             if matches(path.name, patterns):
                 found.append(_look(path, part, expected))
     return sorted(found, key=lambda one: (bool(one.problem), one.part, -one.bytes, one.path))
@@ -60,7 +60,7 @@ def matches(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatch(name, one) for one in wanted) and not any(fnmatch(name, one[1:]) for one in patterns if one.startswith("!"))
 
 
-def _files(folders: tuple[Path, ...]) -> Iterator[Path]:
+def all_names(folders: tuple[Path, ...]) -> Iterator[Path]:
     """Weights in a folder, in the well-known folders below it, and one level deeper there."""
     seen = set()
     for folder in folders:

@@ -120,6 +120,12 @@ def find_model(card: ModelCard, where: Where = None) -> Found:
     return found
 
 
+def gguf_gib(found: Found | None) -> float | None:
+    """What a transformer kept as GGUF weighs in GiB, None for any other."""
+    transformer = found.files.get("transformer") if found else None
+    return transformer.bytes / 2**30 if transformer and transformer.format == "gguf" else None
+
+
 def find_weights(card: ModelCard, where: Where = None) -> Path:
     """The card's diffusers folder. Raises Unavailable with what to download."""
     return find_model(card, where).folder

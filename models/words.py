@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.cards import ModelCard
-from models.weights import weights_found
+from models.weights import Where, weights_found
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -43,7 +43,7 @@ class PromptReading:
     estimated: bool = False
 
 
-def read_prompt(card: ModelCard, prompt: str, models_dir: Path | str | None = None) -> PromptReading:
+def read_prompt(card: ModelCard, prompt: str, models_dir: Where = None) -> PromptReading:
     """What the encoders of `card` make of `prompt`. CLIP only sets the mood of FLUX.1 and may overflow; what the long encoder ("t5",
     "llm") cannot hold is in `cut`."""
     folder = weights_found(card, models_dir)
