@@ -17,7 +17,7 @@ class Engines:
         self.kind, _, seconds = kind.partition(":")
         self._step_seconds = float(seconds or 0)
         self._catalogue, self._device, self._models_dir = catalogue, device, models_dir
-        self._card: str | None = None
+        self.card: str | None = None  # the one that is loaded
         self._engine: Engine | None = None
         self._machine: Machine | None = None
 
@@ -37,11 +37,11 @@ class Engines:
 
     def get(self, card: str) -> Engine:
         """The engine of a card, which loads when it first draws. Raises NotFound, Unavailable."""
-        if self._engine is None or self._card != card:
+        if self._engine is None or self.card != card:
             if self._engine is not None:
                 self._engine.close()
-            self._engine, self._card = None, None
-            self._engine, self._card = self._make(card), card
+            self._engine, self.card = None, None
+            self._engine, self.card = self._make(card), card
         return self._engine
 
     def scorers(self, card: ModelCard) -> list[Scorer]:

@@ -50,7 +50,11 @@ class Link:
                 data = self._connection.recv_bytes(64 * 2**20)
             except (EOFError, OSError):
                 return
-            self._on_message(json.loads(data))
+            try:
+                self._on_message(json.loads(data))
+            except Exception:
+                # A message is a hint, and one that cannot be handled (a busy database, a bug) must not silence those after it.
+                log.exception("a message was not understood: %.200r", data)
 
     def close(self) -> None:
         self._connection.close()

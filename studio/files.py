@@ -8,7 +8,7 @@ import io
 import json
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def write_thumb(path: Path, image: Image.Image) -> None:
 def find_thumb(folder: Path, path: str) -> Path:
     """The thumbnail of a picture, made again when it is gone. Raises NotFound when the picture itself is."""
     thumb = folder / thumb_path(path)
-    if not thumb.exists():
+    if not thumb.exists() or not thumb.stat().st_size:  # empty: not flushed when the power went
         with Image.open(find_picture(folder, path)) as image:
             write_thumb(thumb, image)
     return thumb
@@ -78,6 +78,7 @@ def find_picture(folder: Path, path: str) -> Path:
 
 def write_whole(path: Path, data: bytes, flush: bool = True) -> None:
     """Writes `data` so that `path` is never seen half written, not even after a power cut when `flush`. Raises OSError."""
+    is_new = not path.parent.is_dir()
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
@@ -91,19 +92,26 @@ def write_whole(path: Path, data: bytes, flush: bool = True) -> None:
         temporary.unlink(missing_ok=True)
         raise
     if flush and os.name == "posix":
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        for changed in (path.parent, path.parent.parent) if is_new else (path.parent,):
+            directory = os.open(changed, os.O_RDONLY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
 
 
-def sweep(folder: Path, days: Iterable[str]) -> None:
-    """Removes what a process that was killed had half written on `days` ("2026-11-21")."""
-    for day in days:
-        for part in ("outputs", "thumbs"):
-            for left in (folder / part / day).glob("*.tmp"):
-                left.unlink()
+def sweep(folder: Path, since: float, process: int | None = None) -> None:
+    """Removes what a process that was killed had half written after `since` (unix seconds).
+
+    process: only what that one wrote; None when nobody else can be writing.
+    """
+    mark = "*" if process is None else f"*.{process}-*"
+    for part in ("outputs", "thumbs"):
+        for day in (folder / part).glob("*"):
+            # A folder tells when a name in it was last added or taken away. A few seconds more: clocks of file systems are coarse.
+            if day.is_dir() and day.stat().st_mtime >= since - 5:
+                for left in day.glob(f"{mark}.tmp"):
+                    left.unlink(missing_ok=True)
 
 
 def preview_jpeg(image: Image.Image) -> bytes:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from models.spec import Step
 from pipelines.tasks import Draft
 from studio.store import Store, jobs
-from studio.store.timings import Timing, learn, timing
+from studio.store.timings import Timing, learn, learn_loading, timing
 
 
 class Pace:
@@ -20,17 +20,19 @@ class Pace:
         self.longest = 0.0  # seconds of a step of the whole batch
         self._steps: list[float] = []  # seconds a step and picture
         self._last = time.monotonic()
-        self._first = True
+        self._first: float | None = None  # seconds until the first step was done
+        self.loading: float | None = None
         self._total, self._steps_left = draft.spec.steps, draft.spec.steps
         self._rest, self._pictures = 0.0, 0
 
     def step(self, step: Step) -> float | None:
         """Takes in a step; seconds left of the job, None while nothing is known."""
         seconds, self._last = time.monotonic() - self._last, time.monotonic()
-        if not self._first:  # the first also loads weights and reads the prompt
+        if self._first is None:  # it also loads weights and reads the prompt
+            self._first = seconds
+        else:
             self._steps.append(seconds / len(step.seeds))
             self.longest = max(self.longest, seconds)
-        self._first = False
         self._total, self._steps_left = step.total, step.total - step.index
         return self.left()
 
@@ -48,11 +50,14 @@ class Pace:
         self._last = time.monotonic()
         self._pictures += 1
 
-    def learn(self) -> None:
-        """Keeps what this batch took."""
+    def learn(self, loaded: bool) -> None:
+        """Keeps what this batch took. loaded: its card was loaded before; else `loading` says afterwards how long that took."""
         measured = {}
         if self._steps:
             measured["step"] = sorted(self._steps)[len(self._steps) // 2]
+            if not loaded and self._first is not None:
+                self.loading = max(0.0, self._first - self.longest)
+                learn_loading(self._store, self._device, self._draft.card, self.loading)
         if self._pictures:
             measured["rest"] = self._rest / self._pictures
         spec = self._draft.spec

@@ -29,6 +29,7 @@ class Saver:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="saver")
         self._room = threading.BoundedSemaphore(PENDING)
         self._pending: set[Future[None]] = set()
+        self._broken: BaseException | None = None
 
     def about(self, job: int, draft: Draft) -> dict[str, Any]:
         """What every picture of a batch says about its job."""
@@ -49,7 +50,12 @@ class Saver:
         future = self._pool.submit(self._save, task, draft, number, picture, about)
         self._pending.add(future)
         future.add_done_callback(self._pending.discard)
-        future.add_done_callback(lambda _: self._room.release())
+        future.add_done_callback(self._done)
+
+    def check(self) -> None:
+        """Raises what kept a failure from being written down: then nobody would ever hear of that picture's task again."""
+        if self._broken is not None:
+            raise self._broken
 
     @property
     def busy(self) -> bool:
@@ -58,6 +64,12 @@ class Saver:
     def wait(self) -> None:
         """Until everything handed in is on the disk and in the database."""
         wait(list(self._pending))
+
+    def _done(self, future: Future[None]) -> None:
+        self._room.release()
+        if (error := future.exception()) is not None:
+            self._broken = error
+            self._wake.set()
 
     def _save(self, task: Task, draft: Draft, number: int, picture: Picture, about: dict[str, Any]) -> None:
         try:

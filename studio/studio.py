@@ -69,7 +69,7 @@ class Studio:
         self._models_dir, self._scripted = models_dir, engine != "local"
         self._door = Door(self._hear)
         self._supervisor = Supervisor(
-            self.store, self._door, data_dir, family, device, models_dir, engine, on_state=self._device_is, on_released=self._tell_jobs
+            self.store, self._door, data_dir, family, device, models_dir, engine, on_state=self._device_is, on_released=self.queue_changed
         )
         self._state, self._note = "starting", ""
         self._words = self.store.setting("device") or Machine("cpu", "", 0, 0, usable_cores()).words
@@ -80,7 +80,9 @@ class Studio:
 
     def start(self) -> None:
         """Starts the worker; returns at once."""
-        files.sweep(self.data_dir, jobs.days_open(self.store))
+        now = time.time()
+        files.sweep(self.data_dir, float(self.store.setting("swept") or 0))
+        self.store.set("swept", str(now))
         self._supervisor.start()
 
     def stop(self) -> None:

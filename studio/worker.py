@@ -5,9 +5,11 @@ It is the only process that imports torch. It ends when its standard input does,
 from __future__ import annotations
 
 import base64
+import ctypes
 import logging
 import logging.handlers
 import os
+import signal
 import sys
 import threading
 import time
@@ -15,6 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from models.cards import Catalogue, load_catalogue
 from models.errors import StudioError
@@ -24,6 +28,7 @@ from pipelines.tasks import Draft
 from studio import events, files
 from studio.config import WorkerSetup, quiet_libraries
 from studio.engines import Engines
+from studio.foresight import hold_seconds
 from studio.judging import Judge
 from studio.pace import Pace
 from studio.saving import Saver
@@ -39,6 +44,8 @@ IDLE_SECONDS = 1.0
 CANCEL_SECONDS = 0.1
 RENEW_SECONDS = 1.0
 PREVIEW_SECONDS = 0.08
+PATIENCE_SECONDS = 3.0
+PR_SET_PDEATHSIG = 1  # of Linux' prctl: the signal that comes when the parent has died
 
 
 class Stopped(Exception):
@@ -54,6 +61,7 @@ class Worker:
         self.cancelled: set[int] = set()
         self.link: events.Link | None = None
         self._looked = self._renewed = time.monotonic()
+        self._keep_until = 0.0  # the loaded card is kept this long for those who wait for it
         self.engines = Engines(setup.engine, catalogue, setup.device, Path(setup.models_dir) if setup.models_dir else None)
         self.judge = Judge(store, Path(setup.data_dir), catalogue, self.engines.scorers)
         self.saver = Saver(store, Path(setup.data_dir), self.tell, self.wake, self.fail)
@@ -90,10 +98,12 @@ class Worker:
         self.tell("device", state="ready", note=note, words=self.engines.words)
 
     def run(self) -> None:
-        """Works until the process ends."""
+        """Works until the process ends. What it cannot write down ends it: the supervisor gives back its tasks and starts another."""
         busy = False
         while True:
-            task = jobs.lease(self.store, self.setup.name, LOADING_LEASE)
+            self.saver.check()
+            loaded = self.engines.card if time.monotonic() < self._keep_until else None
+            task = jobs.lease(self.store, self.setup.name, LOADING_LEASE, loaded)
             at_work = task is not None or self.saver.busy
             if busy != at_work:
                 busy = at_work
@@ -145,6 +155,7 @@ class Worker:
             return
         number = dict(zip(draft.spec.seeds, draft.numbers, strict=True))
         about = self.saver.about(task.job, draft)
+        loaded = self.engines.card
         engine = self.engines.get(draft.card)
         pace = Pace(self.store, self.engines.words, draft, task.job)
         shown: dict[int, float] = {}
@@ -175,7 +186,9 @@ class Worker:
             whole = finish(engine, picture, draft.finish, draft.spec, on_step)
             pace.picture()
             self.saver.save(task, draft, number[picture.seed], whole, about)
-        pace.learn()
+        pace.learn(loaded=loaded == draft.card)
+        if pace.loading is not None:
+            self._keep_until = time.monotonic() + hold_seconds(pace.loading)
 
     @contextmanager
     def _checked(self, engine: Engine, spec: ImageSpec, job: int) -> Iterator[Iterator[Step | Preview | Picture]]:
@@ -218,19 +231,43 @@ class Worker:
 def main() -> None:
     quiet_libraries()
     setup = WorkerSetup.from_line(sys.stdin.buffer.readline())
-    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    _end_with_parent()
     handler = logging.handlers.RotatingFileHandler(Path(setup.data_dir) / "logs" / "worker.log", maxBytes=2 * 2**20, backupCount=3)
     logging.basicConfig(level=logging.INFO, handlers=[handler], format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     worker = Worker(setup, Store(Path(setup.data_dir) / "studio.db"), load_catalogue())
     worker.link = events.connect(setup.address, bytes.fromhex(setup.key), worker.hear)
-    worker.warm_up()
-    worker.run()
+    with _alone(worker, Path(setup.data_dir)):
+        worker.warm_up()
+        worker.run()
+
+
+@contextmanager
+def _alone(worker: Worker, folder: Path) -> Iterator[None]:
+    """Holds the device. A worker of a page that was killed lets go of it within moments; only one that hangs is waited for longer."""
+    lock = FileLock(folder / "worker.lock")
+    try:
+        lock.acquire(timeout=PATIENCE_SECONDS)
+    except Timeout:
+        note = "The worker of an earlier start still holds the device. End that process, and this one goes on."
+        log.warning(note)
+        worker.tell("device", state="starting", note=note, words="")
+        lock.acquire()
+    with lock:
+        yield
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
-    # At once: nothing here is worth finishing that a page without us could not start again.
-    os._exit(0)
+    """The page's end is ours, however it ends and whatever we are doing."""
+    if sys.platform == "linux":
+        # From the system itself, for a thread of ours runs only when a native library lets it.
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        # At once: nothing here is worth finishing that a page without us could not start again.
+        os._exit(0)
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from PIL import Image
 from studios import ended, wait_for
 
@@ -138,20 +139,50 @@ def test_a_job_survives_kill_9_of_the_page(tmp_path, start_studio, worker_too):
     assert not half.exists()
 
 
+def end_workers(studio: Studio, number: int, times: int) -> None:
+    """Ends each worker in the middle of its first batch."""
+    last = 0
+    for _ in range(times):
+        wait_for(lambda: studio.store.db.execute("SELECT 1 FROM tasks WHERE state = 'leased'").fetchone(), "the lease")
+        pid = wait_for(lambda last=last: studio.worker_pid if studio.worker_pid != last else None, "the worker")
+        os.kill(pid, number)
+        wait_for(lambda: not studio.store.db.execute("SELECT 1 FROM tasks WHERE state = 'leased'").fetchone(), "its lease to be free")
+        last = pid
+
+
 @posix
 def test_a_worker_that_dies_three_times_over_a_batch_fails_the_job_and_takes_the_next(start_studio):
     studio = start_studio(0.4)
     job = studio.submit({"prompt": "a red mug", "draft": 1, "steps": 60})["id"]
-    last = 0
-    for _ in range(jobs.ATTEMPTS):
-        wait_for(lambda: studio.store.db.execute("SELECT 1 FROM tasks WHERE state = 'leased'").fetchone(), "the lease")
-        pid = wait_for(lambda last=last: studio.worker_pid if studio.worker_pid != last else None, "the worker")
-        os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: not studio.store.db.execute("SELECT 1 FROM tasks WHERE state = 'leased'").fetchone(), "its lease to be free")
-        last = pid
+    end_workers(studio, signal.SIGSEGV, jobs.ATTEMPTS)
     view = ended(studio, job)
     assert view["state"] == "failed"
     assert "stopped 3 times" in view["error"]["what"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/vmstat").exists(), reason="only Linux tells who killed for memory")
+def test_a_worker_that_somebody_kills_again_and_again_is_no_fault_of_its_job(start_studio):
+    studio = start_studio(0.05)
+    job = studio.submit({"prompt": "a red mug", "draft": 1, "steps": 40})["id"]
+    end_workers(studio, signal.SIGKILL, jobs.ATTEMPTS + 1)
+    view = ended(studio, job)
+    check_all_drawn_once(studio.data_dir / "outputs", view)
+
+
+def test_workers_take_turns_at_a_device(start_studio):
+    """A worker that an earlier page left behind is waited for, and the page says so."""
+    first = start_studio(0.0)
+    lock = FileLock(first.data_dir / "worker.lock")
+    wait_for(lambda: first.device()["device"]["state"] == "ready", "the first worker")
+    first.stop()
+    with lock:
+        second = start_studio(0.0, first.data_dir)
+        job = second.submit({"prompt": "a red mug", "draft": 1})["id"]
+        note = wait_for(lambda: second.device()["device"]["note"], "word of the worker that waits")
+        assert "still holds the device" in note
+        assert second.job(job)["state"] == "queued"
+    assert ended(second, job)["state"] == "done"
 
 
 # Every way a task can end, in this process.

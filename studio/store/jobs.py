@@ -119,8 +119,7 @@ def cancel_job(store: Store, job: int, who: Who) -> None:
         if row is None:
             state = db.execute("SELECT state FROM jobs WHERE id = ?", [job]).fetchone()["state"]
             raise NotNow(f"Job {job} cannot be cancelled.", f"It is {state}.")
-        db.execute("UPDATE tasks SET state = 'cancelled' WHERE job_id = ? AND kind = 'draft' AND state = 'waiting'", [job])
-        db.execute("UPDATE images SET state = 'failed' WHERE job_id = ? AND state = 'waiting'", [job])
+        _drop_waiting(db, "job_id = ?", [job])
 
 
 def request_of(row: sqlite3.Row) -> dict[str, Any]:
@@ -191,12 +190,8 @@ def release_leases(store: Store, blame: bool) -> list[int]:
                 )  # fmt: skip
         db.execute("UPDATE images SET state = 'waiting' WHERE state = 'drawing'")
         # Left over from a cancel that nobody was there to see.
-        db.execute(f"UPDATE tasks SET state = 'cancelled' WHERE state = 'waiting' AND kind = 'draft' AND {_ENDED}")
-        db.execute(f"UPDATE images SET state = 'failed' WHERE state = 'waiting' AND {_ENDED}")
+        _drop_waiting(db, f"job_id IN (SELECT id FROM jobs WHERE state NOT IN {ACTIVE})", [])
     return sorted(set(touched))
-
-
-_ENDED = f"job_id IN (SELECT id FROM jobs WHERE state NOT IN {ACTIVE})"
 
 
 def fail_task(store: Store, task: Task, what: str, why: str = "", todo: str = "") -> None:
@@ -212,8 +207,7 @@ def fail_in(db: sqlite3.Connection, task: Task, what: str, why: str, todo: str) 
     if task.kind == "draft":
         close_draft(db, task, stopped=True)
     db.execute("UPDATE tasks SET state = 'failed', worker = NULL, lease_until = NULL WHERE id = ?", [task.id])
-    db.execute("UPDATE tasks SET state = 'cancelled' WHERE job_id = ? AND kind = 'draft' AND state = 'waiting'", [task.job])
-    db.execute("UPDATE images SET state = 'failed' WHERE job_id = ? AND state = 'waiting'", [task.job])
+    _drop_waiting(db, "job_id = ?", [task.job])
 
 
 def missing(store: Store, job: int, numbers: Iterable[int]) -> set[int]:
@@ -228,11 +222,6 @@ def missing(store: Store, job: int, numbers: Iterable[int]) -> set[int]:
 def count_waiting(store: Store, job: int) -> int:
     """Candidates of a job that no worker has taken yet."""
     return store.db.execute("SELECT count(*) FROM images WHERE job_id = ? AND state = 'waiting'", [job]).fetchone()[0]
-
-
-def days_open(store: Store) -> list[str]:
-    """The days ("2026-11-21") of the jobs that have not ended: where their pictures go."""
-    return [row[0] for row in store.db.execute(f"SELECT DISTINCT substr(created, 1, 10) FROM jobs WHERE state IN {ACTIVE}")]
 
 
 def made_progress(db: sqlite3.Connection, task: Task) -> None:
@@ -264,6 +253,15 @@ def close_draft(db: sqlite3.Connection, task: Task, stopped: bool) -> bool:
             [task.job, ended["position"], json.dumps({"numbers": sorted(drawn)})],
         )
     return True
+
+
+def _drop_waiting(db: sqlite3.Connection, where: str, values: Sequence[object]) -> None:
+    """Ends the batches of ended jobs that no worker holds. What a worker that is gone had drawn of them is still scored."""
+    for row in db.execute(
+        f"SELECT id, job_id, kind, position, attempts, payload FROM tasks WHERE state = 'waiting' AND kind = 'draft' AND {where}", values
+    ).fetchall():
+        close_draft(db, _task(row), stopped=True)
+    db.execute(f"UPDATE images SET state = 'failed' WHERE state = 'waiting' AND {where}", values)
 
 
 def close_judge(db: sqlite3.Connection, task: Task) -> bool:
