@@ -3,8 +3,6 @@
 const SVG = "http://www.w3.org/2000/svg";
 
 const ICONS = {
-  dice: "M4 3h8a1 1 0 0 1 1 1v8a1 1 0 0 1-1 1H4a1 1 0 0 1-1-1V4a1 1 0 0 1 1-1zM5.8 5.8h.01M10.2 5.8h.01M8 8h.01M5.8 10.2h.01M10.2 10.2h.01",
-  lock: "M4.5 7.5h7v5h-7zM6 7.5V5.6a2 2 0 0 1 4 0v1.9",
   close: "M4 4l8 8M12 4l-8 8",
   left: "M10 3.5L5.5 8l4.5 4.5",
   right: "M6 3.5L10.5 8 6 12.5",
@@ -12,6 +10,14 @@ const ICONS = {
   fail: "M4.2 4.2l7.6 7.6M11.8 4.2l-7.6 7.6",
   warn: "M8 3.2l5 9.3H3zM8 7v2.4M8 10.9h.01",
   none: "M4.5 8h7",
+  star: "M8 2.6l1.7 3.5 3.8.5-2.8 2.7.7 3.8L8 11.3l-3.4 1.8.7-3.8-2.8-2.7 3.8-.5z",
+  grid: "M3 3h4v4H3zM9 3h4v4H9zM3 9h4v4H3zM9 9h4v4H9z",
+  loupe: "M7 3a4 4 0 1 1 0 8 4 4 0 0 1 0-8zM10 10l3 3",
+  compare: "M2.5 3.5h11v9h-11zM8 2v12",
+  survey: "M2 4h3.4v8H2zM6.3 4h3.4v8H6.3zM10.6 4H14v8h-3.4z",
+  undo: "M6 3.5L3 6.5l3 3M3.2 6.5H9a3.5 3.5 0 0 1 0 7H6",
+  redo: "M10 3.5l3 3-3 3M12.8 6.5H7a3.5 3.5 0 0 0 0 7h3",
+  more: "M3.5 8h.01M8 8h.01M12.5 8h.01",
 };
 
 /** An element. Properties starting with "on" are listeners, `text` is textContent, `data` a dataset, the rest are attributes. */
@@ -61,7 +67,8 @@ export function debounced(run, wait) {
   };
 }
 
-export const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+/** Whether motion is unwelcome; see motion.js. */
+export const still = () => document.documentElement.dataset.csMotion === "reduce";
 
 /** Moves the children of `list` into the order given, calmly: each slides from where it was to where it is. */
 export function reorder(list, elements) {

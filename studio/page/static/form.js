@@ -1,13 +1,16 @@
 // The form: prompt, counts, size, seed, and what few need. It is read and posted as JSON; the door's refusals land at their fields.
 
 import { api, Refused } from "./api.js";
-import { h, icon, set, shape } from "./dom.js";
+import { h, set, shape } from "./dom.js";
+import { actOf } from "./keys.js";
 import { Prompt } from "./prompt.js";
+import { Seed } from "./seed.js";
+import { Start } from "./start.js";
 import { studio } from "./studio.js";
 
 const REMEMBERED = "contact-sheet.form";
 // Where the fields of a request stand on the form; the rest is told above the button.
-const PLACE = { seeds: "seed", strength: "advanced", image: "advanced" };
+const PLACE = { seeds: "seed", strength: "start", image: "start", role: "start", parent: "start" };
 
 export class CsForm extends HTMLElement {
   connectedCallback() {
@@ -18,6 +21,8 @@ export class CsForm extends HTMLElement {
     studio.on("about", () => this.suit());
     studio.on("choice", () => this.suit());
     studio.on("reuse", (request) => this.fill(request));
+    studio.on("vary", (image) => this.vary(image));
+    studio.on("generate", (how) => this.submit(null, how));
     studio.on("example", (prompt) => this.example(prompt));
     if (studio.about) this.suit();
   }
@@ -28,7 +33,8 @@ export class CsForm extends HTMLElement {
     this.keep = this.number("keep", 1, 240);
     this.steps = this.number("steps", 1, 200);
     this.guidance = this.number("guidance", 0, 30, 0.1);
-    this.seed = h("input", { id: "cs-seed", type: "text", inputmode: "numeric", autocomplete: "off", placeholder: "random", maxlength: 20 });
+    this.seed = new Seed({ latest: () => document.querySelector("cs-sheet")?.latestSeed() ?? null, changed: () => this.remember() });
+    this.start = new Start({ changed: () => this.remember() });
     this.negative = h("input", { id: "cs-negative", type: "text", autocomplete: "off", maxlength: 1000 });
     this.family = h("select", { id: "cs-family", onchange: () => studio.choose({ family: this.family.value }) });
     this.sizes = h("div", { class: "cs-sizes", role: "radiogroup", "aria-labelledby": "cs-size-label" });
@@ -42,9 +48,10 @@ export class CsForm extends HTMLElement {
     );
     this.form = h("form", { novalidate: true, "aria-label": "What to draw", onsubmit: (event) => this.submit(event), onkeydown: (event) => this.key(event), oninput: (event) => this.typed(event) },
       this.field("prompt", "Prompt", this.prompt.input, null, this.prompt.element),
+      (this.start.box = this.field("start", "Start from", this.start.strength, null, this.start.element)),
       h("div", { class: "cs-pair" }, this.field("draft", "Draft", this.draft), this.field("keep", "Keep", this.keep)),
       this.sizeField(),
-      this.seedField(),
+      this.field("seed", "Seed", this.seed.input, null, this.seed.element),
       this.advanced,
       h("div", { class: "cs-send" }, this.alert, this.button),
     );
@@ -70,12 +77,6 @@ export class CsForm extends HTMLElement {
     return box;
   }
 
-  seedField() {
-    const random = h("button", { type: "button", class: "cs-tool", title: "A new random seed each time", "aria-label": "Random seed each time", onclick: () => this.setSeed("") }, icon("dice"));
-    this.lock = h("button", { type: "button", class: "cs-tool", title: "Hold the seed of the latest job", "aria-label": "Hold the seed of the latest job", onclick: () => this.holdSeed() }, icon("lock"));
-    return this.field("seed", "Seed", this.seed, null, h("div", { class: "cs-with-tools" }, this.seed, random, this.lock));
-  }
-
   /** Fits the fields to the chosen family and tier. What a person typed stays. */
   suit() {
     const facts = studio.facts();
@@ -92,6 +93,7 @@ export class CsForm extends HTMLElement {
     this.family.replaceChildren(...usable.map((family) => h("option", { value: family.name, text: family.title })));
     this.family.value = studio.family;
     this.suitSizes(facts.sizes);
+    this.start.show();
     this.prompt.read();
   }
 
@@ -122,21 +124,22 @@ export class CsForm extends HTMLElement {
       if (input.validity.badInput) throw new Refused({ field: name, what: "This is not a number." }, 0);
       if (input.value !== "" && !input.disabled) request[name] = Number(input.value);
     }
-    // 2 ** 63 - 1 does not fit a JavaScript number, so a seed that would lose digits goes as it was typed, to be refused in words.
-    const seed = this.seed.value.trim();
-    if (seed) request.seed = /^\d+$/.test(seed) && Number.isSafeInteger(Number(seed)) ? Number(seed) : seed;
+    const seed = this.seed.value();
+    if (seed !== undefined) request.seed = seed;
     if (this.negative.value && !this.negative.disabled) request.negative = this.negative.value;
-    return request;
+    return { ...request, ...this.start.request() };
   }
 
-  async submit(event) {
+  /** Sends the request; `front`: before whatever else of this person's waits. */
+  async submit(event, { front = false } = {}) {
     event?.preventDefault();
     if (this.busy) return;
     this.clear();
     this.busy = true;
     set(this.button, { "aria-busy": "true" });
     try {
-      const job = await api.submit(this.request());
+      const job = await api.submit({ ...this.request(), ...(front ? { front } : {}) });
+      this.seed.ran(job);
       this.remember();
       studio.say("submitted", job);
     } catch (error) {
@@ -180,9 +183,12 @@ export class CsForm extends HTMLElement {
   }
 
   key(event) {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+    const asked = actOf(event);
+    if (asked?.act === "generate" || asked?.act === "front") {
       event.preventDefault();
-      this.submit();
+      this.submit(null, { front: asked.act === "front" });
+    } else if (asked?.act === "cancel") {
+      studio.say("give up"); // asks to be pressed again
     }
   }
 
@@ -191,8 +197,9 @@ export class CsForm extends HTMLElement {
     this.clear();
     this.wanted = request.size;
     const family = studio.about.families.some((one) => one.name === request.family) ? request.family : studio.family;
-    studio.choose({ family, tier: request.tier });
-    studio.show(request.tier);
+    const tier = request.tier ?? studio.tier;
+    studio.choose({ family, tier });
+    studio.show(tier);
     const facts = studio.facts();
     this.prompt.input.value = request.prompt;
     for (const name of ["draft", "keep", "steps", "guidance"]) {
@@ -201,13 +208,24 @@ export class CsForm extends HTMLElement {
       this[name].value = value === null || value === undefined || value === facts?.[name] ? "" : String(value);
     }
     this.negative.value = request.negative ?? "";
-    this.setSeed(request.seed ?? request.seeds?.[0] ?? "");
+    this.seed.set(request.seed ?? request.seeds?.[0] ?? "");
+    this.start.fill(request);
     const radio = [...this.sizes.querySelectorAll("input")].find((one) => one.value === request.size);
     if (radio) radio.checked = true;
     this.showPixels();
     this.prompt.read();
     this.remember();
     this.prompt.input.focus();
+  }
+
+  /** A variation of a candidate: its request, started from its picture, with noise drawn anew each run. */
+  async vary(image) {
+    const { request } = await api.image(image.id);
+    this.fill({ ...request, seed: "", seeds: undefined });
+    this.start.vary(image);
+    this.remember();
+    this.button.focus();
+    this.scrollIntoView({ block: "nearest" });
   }
 
   example(prompt) {
@@ -217,19 +235,9 @@ export class CsForm extends HTMLElement {
     this.prompt.input.focus();
   }
 
-  setSeed(seed) {
-    this.seed.value = String(seed);
-    this.remember();
-  }
-
-  holdSeed() {
-    const seed = document.querySelector("cs-sheet")?.latestSeed();
-    if (seed !== null && seed !== undefined) this.setSeed(seed);
-  }
-
   // A reload loses nothing that was typed.
   remember() {
-    const kept = { prompt: this.prompt.input.value, seed: this.seed.value, size: this.size() };
+    const kept = { prompt: this.prompt.input.value, ...this.seed.kept(), size: this.size(), start: this.start.picture };
     for (const name of ["draft", "keep", "steps", "guidance", "negative"]) kept[name] = this[name].value;
     localStorage.setItem(REMEMBERED, JSON.stringify(kept));
   }
@@ -238,7 +246,10 @@ export class CsForm extends HTMLElement {
     const kept = JSON.parse(localStorage.getItem(REMEMBERED) ?? "{}");
     this.prompt.input.value = kept.prompt ?? "";
     this.wanted = kept.size;
-    for (const name of ["seed", "draft", "keep", "steps", "guidance", "negative"]) this[name].value = kept[name] ?? "";
+    this.seed.recall(kept);
+    this.start.picture = kept.start ?? null;
+    this.start.show();
+    for (const name of ["draft", "keep", "steps", "guidance", "negative"]) this[name].value = kept[name] ?? "";
   }
 }
 

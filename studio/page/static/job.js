@@ -1,15 +1,22 @@
 // One job on the sheet: a head that says how it goes, and its frames on strips of film.
 
 import { api, Refused } from "./api.js";
+import { deeds } from "./deeds.js";
 import { duration, h, plural, reorder, set } from "./dom.js";
 import { Frame } from "./frame.js";
+import { JobTools } from "./jobtools.js";
 import { studio } from "./studio.js";
 
 const RANKS = { kept: 0, spare: 1, review: 2, rejected: 3 };
 const RUNS = ["queued", "running"];
+// What a frame of the latest job and of an older one takes of the sheet, as the side of a square (px); many frames are smaller.
+const SIDES = [[12, 250], [48, 180], [240, 130]];
+const OLDER = 165;
+const LARGEST = 420;
+const LEAST = 148; // pixels wide: number, verdict and reason still fit
 
 export class Job {
-  /** `job`: as the server lists it, without images. `open(image, images)` shows the loupe; `tell(text)` speaks to a screen reader. */
+  /** `job`: as the server lists it, without images. `open(frame, event)`: a frame was clicked; `tell(text)` speaks to a screen reader. */
   constructor(job, { open, tell }) {
     this.id = job.id;
     this.tell = tell;
@@ -17,19 +24,18 @@ export class Job {
     this.waiting = new Map(); // what was told of frames before they were here
     this.title = h("h2", { id: `cs-job-${job.id}` }, h("span", { class: "cs-job-id", text: `#${job.id}` }), " ", h("span", { class: "cs-job-prompt", text: job.prompt, title: job.prompt }));
     // What a promoted picture came from.
-    this.origin = job.parent ? h("img", { class: "cs-origin", src: `/thumb/${job.parent}.webp`, alt: `from picture ${job.parent}`, title: `Promoted from picture ${job.parent}` }) : null;
+    this.origin = job.parent ? h("img", { class: "cs-origin", src: `/thumb/${job.parent}.webp`, alt: `from picture ${job.parent}`, title: `Made from picture ${job.parent}` }) : null;
     this.how = h("span", { class: "cs-how" });
-    this.stop = h("button", { type: "button", class: "cs-plain", text: "Cancel", hidden: true, onclick: () => this.cancel() });
-    this.again = h("button", { type: "button", class: "cs-plain", text: "Reuse settings", onclick: () => studio.say("reuse", this.job.request) });
+    this.tools = new JobTools(this);
     this.trouble = h("p", { class: "cs-error cs-trouble", role: "alert", hidden: true });
     this.list = h("ol", { class: "cs-frames", "aria-label": `Frames of job ${job.id}` });
     this.element = h("section", { class: "cs-job", "aria-labelledby": this.title.id },
-      h("div", { class: "cs-job-head" }, this.origin, this.title, this.how, h("span", { class: "cs-job-tools" }, this.stop, this.again)), this.trouble, this.list);
+      h("div", { class: "cs-job-head" }, this.origin, this.title, this.how, this.tools.element), this.trouble, this.list);
     this.element.job = this;
     const [width, height] = sizeOf(job);
     this.aspect = width / height;
     this.frames = Array.from({ length: job.draft }, (_, i) => new Frame(i + 1, width, height, {
-      open: (image) => open(image, this.images()),
+      open,
       keep: (image) => this.keep(image),
     }));
     this.list.append(...this.frames.map((frame) => frame.element));
@@ -38,23 +44,30 @@ export class Job {
 
   /** Chooses the columns for a sheet `width` pixels wide. A sheet of few frames shows them large, but not larger than they are good for. */
   balance(width) {
+    if (!width) return;
     const latest = this.element.hasAttribute("data-latest");
     const { draft } = this.job;
-    const large = draft <= 12 ? 215 : draft <= 48 ? 160 : 116;
-    const least = (latest ? large : Math.min(large, 150)) * Math.min(2, Math.max(1, this.aspect / 1.25));
-    const most = Math.max(width < 380 && this.aspect > 1.6 ? 1 : 2, Math.floor(width / least));
+    const [, large] = SIDES.find(([most]) => draft <= most);
+    // Frames of every shape take the same area: a banner is wide and low, a 9:16 narrow and high.
+    const of = (side) => Math.max(LEAST, side * Math.sqrt(this.aspect));
+    const most = Math.max(width < 400 && this.aspect > 1.6 ? 1 : 2, Math.floor(width / of(latest ? large : Math.min(large, OLDER))));
     const rows = Math.ceil(draft / most);
     this.list.style.setProperty("--columns", Math.ceil(draft / rows));
-    this.list.style.setProperty("--most", `${Math.round((latest ? 440 : 215) * Math.max(1, Math.min(this.aspect, 1.8)))}px`);
+    this.list.style.setProperty("--most", `${Math.round(of(latest ? LARGEST : OLDER * 1.3))}px`);
   }
 
   get running() {
     return RUNS.includes(this.job.state);
   }
 
-  /** Its drawn images in the order of the sheet. */
+  /** Its frames in the order of the sheet. */
+  shown() {
+    return [...this.list.children].map((element) => element.frame);
+  }
+
+  /** Its drawn images in that order. */
   images() {
-    return [...this.list.children].map((element) => element.frame.image).filter((image) => image?.state === "drawn");
+    return this.shown().map((frame) => frame.image).filter((image) => image?.state === "drawn");
   }
 
   /** The images are asked for when the job first comes into view, and again whenever something may have been missed. */
@@ -70,7 +83,7 @@ export class Job {
     const before = this.job?.state;
     this.job = { ...this.job, ...job };
     this.element.dataset.state = job.state;
-    this.stop.hidden = !this.running;
+    this.tools.show(this.job, this.running);
     if (job.error) set(this.trouble, { text: [job.error.what, job.error.why, job.error.todo].filter(Boolean).join(" "), hidden: null });
     this.say();
     if (before && RUNS.includes(before) && !this.running) this.finish();
@@ -121,11 +134,13 @@ export class Job {
     const { state, step, steps, eta, done, draft } = this.job;
     const tier = studio.facts(this.job.tier, this.job.family)?.title ?? this.job.tier;
     const parts = [tier];
+    if (this.job.cached) parts.push("from history");
     if (state === "queued") parts.push("queued");
+    if (this.running && this.job.paused) parts.push("paused");
     if (state === "running") {
       parts.push(step ? `step ${step}/${steps}` : "starting", ...(done ? [`${done} of ${draft} drawn`] : []));
     }
-    if (this.running && eta !== null && eta !== undefined) parts.push(eta < 1 ? "nearly done" : `${duration(eta)} left`);
+    if (this.running && !this.job.paused && eta !== null && eta !== undefined) parts.push(eta < 1 ? "nearly done" : `${duration(eta)} left`);
     if (!this.running) parts.push(...(state === "done" ? [] : [state]), ...(done ? [this.summary()] : []));
     this.how.replaceChildren(...parts.map((part) => h("span", { text: part })));
   }
@@ -143,11 +158,9 @@ export class Job {
   }
 
   async keep(image) {
-    await this.attempt(async () => {
-      this.image(await api.keep(image.id, true));
-      this.tell(`Frame ${image.number} kept`);
-      this.frames[image.number - 1].shot.focus({ preventScroll: true });
-    });
+    await deeds.flag([image], true);
+    this.tell(`Frame ${image.number} kept`);
+    this.frames[image.number - 1].shot.focus({ preventScroll: true });
   }
 
   async attempt(act) {

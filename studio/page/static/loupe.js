@@ -1,9 +1,15 @@
 // The loupe: one picture large on neutral grey, what was measured, how it was made, where it came from, what can be done with it.
 
 import { api, Refused } from "./api.js";
-import { VERDICTS, standing } from "./frame.js";
+import { openCompare } from "./compare.js";
+import { culling, vary } from "./cull.js";
+import { deeds } from "./deeds.js";
+import { Dialog } from "./dialog.js";
+import { VERDICTS, standing, verdictSaid } from "./frame.js";
 import { bound, duration, figure, h, icon, set, words } from "./dom.js";
+import { Stars, starred } from "./stars.js";
 import { studio } from "./studio.js";
+import { Zoom } from "./zoom.js";
 
 let loupe = null;
 
@@ -13,11 +19,16 @@ export function openLoupe(image, images) {
   loupe.open(image, images);
 }
 
-class Loupe {
+class Loupe extends Dialog {
   constructor() {
-    this.picture = h("img", { class: "cs-big" });
-    this.title = h("h2", { id: "cs-loupe-title" });
+    const title = h("h2", { id: "cs-loupe-title" });
+    const table = h("div", { class: "cs-table" });
+    const side = h("div", { class: "cs-side", tabindex: "-1" });
+    super("loupe", { "aria-labelledby": title.id }, table, side);
+    Object.assign(this, { title, table });
+    this.picture = h("img", { class: "cs-big", draggable: "false" });
     this.verdict = h("span", { class: "cs-badge" });
+    this.stars = new Stars((stars) => deeds.rate([this.image], stars));
     this.prompt = h("p", { class: "cs-loupe-prompt" });
     this.actions = h("div", { class: "cs-actions" });
     this.trouble = h("p", { class: "cs-error", role: "alert", hidden: true });
@@ -27,35 +38,47 @@ class Loupe {
     const turn = (name, step, label) => h("button", { type: "button", class: `cs-turn cs-turn-${name}`, "aria-label": label, onclick: () => this.go(step) }, icon(name));
     this.previous = turn("left", -1, "Previous picture");
     this.next = turn("right", 1, "Next picture");
-    const close = h("button", { type: "button", class: "cs-tool cs-close", "aria-label": "Close the loupe", onclick: () => this.element.close() }, icon("close"));
+    const close = h("button", { type: "button", class: "cs-tool cs-close", "aria-label": "Close the loupe", onclick: () => this.close() }, icon("close"));
     const part = (label, ...content) => h("section", {}, h("h3", { text: label }), ...content);
-    this.element = h("dialog", { class: "cs-loupe", "aria-labelledby": this.title.id, onkeydown: (event) => this.key(event), onclose: () => this.closed(), onclick: (event) => event.target === this.element && this.element.close() },
-      h("div", { class: "cs-table" }, this.previous, this.picture, this.next),
-      h("div", { class: "cs-side", tabindex: "-1" },
-        h("div", { class: "cs-side-head" }, this.title, this.verdict, close),
-        this.prompt, this.actions, this.trouble,
-        part("Scores", this.scores),
-        (this.family = part("Lineage", this.lineage)),
-        part("Parameters", this.facts),
-      ),
+    this.zoom = new Zoom();
+    this.zoomed = h("button", { type: "button", class: "cs-plain", text: "1:1", title: "1:1 at the same spot in every picture (Z)", onclick: () => this.zoom.toggle() });
+    this.zoom.addEventListener("change", () => this.zoomed.setAttribute("aria-pressed", String(this.zoom.on)));
+    // The stage lies under the buttons that turn to the next picture.
+    this.stage = h("div", { class: "cs-stage cs-loupe-stage" }, this.picture);
+    table.append(this.stage, this.previous, this.next);
+    side.append(
+      h("div", { class: "cs-side-head" }, title, this.verdict, this.stars.element, this.zoomed, close),
+      this.prompt, this.actions, this.trouble,
+      part("Scores", this.scores),
+      (this.family = part("Lineage", this.lineage)),
+      part("Parameters", this.facts),
     );
-    // Inside Gradio's container, so that its fonts and colours hold here too.
-    (document.querySelector(".gradio-container") ?? document.body).append(this.element);
-    studio.on("image", (image) => image.id === this.image?.id && this.element.open && this.show(image.id));
+    this.acts = {
+      ...this.common(), ...culling(() => [this.image], () => this.go(1)),
+      left: (asked) => this.move(asked, -1), right: (asked) => this.move(asked, 1), up: (asked) => this.move(asked, 0), down: (asked) => this.move(asked, 0),
+      first: () => this.go(-this.images.length), last: () => this.go(this.images.length),
+      zoom: () => this.zoom.toggle(), closer: () => this.zoom.closer(), farther: () => this.zoom.farther(),
+      loupe: () => this.close(), compare: () => this.compare(),
+    };
+    studio.on("image", (image) => image.id === this.image?.id && this.shown && this.fetch(image.id));
   }
 
   open(image, images) {
-    this.images = images;
-    this.from = document.activeElement;
-    if (!this.element.open) this.element.showModal();
+    this.images = [...images];
+    super.show();
     this.quick(image);
-    this.show(image.id);
+    this.fetch(image.id);
   }
 
   /** What is known at once; the rest (request, lineage) is asked for. */
   quick(image) {
     this.image = image;
-    set(this.picture, { src: image.url, width: image.width, height: image.height, alt: `Frame ${image.number} of job ${image.job}: ${image.prompt}` });
+    const place = this.images.findIndex((one) => one.id === image.id);
+    if (place >= 0) this.images[place] = image; // as it is now, for whoever comes back to it
+    const alt = `Frame ${image.number} of job ${image.job}, ${verdictSaid(image)}, ${starred(image.rating)}: ${image.prompt}`;
+    set(this.picture, { src: image.url, width: image.width, height: image.height, alt });
+    this.zoom.add(this.stage, this.picture, image);
+    this.stars.show(image.rating);
     // Not beyond three times its pixels: larger would judge the browser's resampling.
     this.picture.style.maxWidth = `${image.width * 3}px`;
     this.picture.style.maxHeight = `${image.height * 3}px`;
@@ -70,7 +93,7 @@ class Loupe {
     this.next.disabled = at < 0 || at >= this.images.length - 1;
   }
 
-  async show(id) {
+  async fetch(id) {
     let image;
     try {
       image = await api.image(id);
@@ -97,7 +120,7 @@ class Loupe {
 
   async visit(id) {
     this.image = { ...this.image, id };
-    await this.show(id);
+    await this.fetch(id);
   }
 
   buttons(image, request) {
@@ -109,7 +132,7 @@ class Loupe {
       ...tiers.map((tier, i) => button(`To ${tier.title}`, () => this.promote(tier.name), i ? "cs-plain" : "cs-primary")),
       ...(image.verdict ? [decide] : []),
       h("a", { class: "cs-plain", href: `${image.url}?download=1`, download: true, text: "Download" }),
-      ...(request ? [button("Reuse settings", () => this.reuse(request))] : []),
+      ...(request ? [button("Vary", () => vary(image)), button("Reuse settings", () => this.reuse(request))] : []),
       button("Copy seed", (event) => this.copy(event.currentTarget, image.seed)),
     );
   }
@@ -141,26 +164,24 @@ class Loupe {
   }
 
   async keep(choice) {
-    await this.attempt(async () => {
-      const image = await api.keep(this.image.id, choice);
-      studio.say("image", image);
-      await this.show(image.id);
-      this.actions.querySelector("button")?.focus();
-    });
+    const again = this.actions.contains(document.activeElement);
+    await deeds.flag([this.image], choice);
+    await this.fetch(this.image.id);
+    if (again) this.actions.querySelector("button")?.focus(); // the buttons were made anew
   }
 
   async promote(tier) {
     await this.attempt(async () => {
       const job = await api.promote(this.image.id, tier, 1);
       this.from = null; // the new job is where to look next
-      this.element.close();
+      this.close();
       studio.say("promoted", job);
     });
   }
 
   reuse(request) {
     this.from = null;
-    this.element.close();
+    this.close();
     studio.say("reuse", { ...request, seed: this.image.seed, seeds: undefined });
   }
 
@@ -177,23 +198,36 @@ class Loupe {
 
   go(step) {
     const at = this.images.findIndex((one) => one.id === this.image.id);
-    const next = this.images[at + step];
-    if (at < 0 || !next) return;
+    const next = this.images[Math.min(this.images.length - 1, Math.max(0, at + step))];
+    if (at < 0 || next.id === this.image.id) return;
     this.quick(next);
-    this.show(next.id);
+    this.fetch(next.id);
+    // The one after it, so that the next key shows it at once.
+    const after = this.images[this.images.indexOf(next) + Math.sign(step)];
+    if (after) new Image().src = after.url;
   }
 
-  key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (!step) return;
-    event.preventDefault();
-    this.go(step);
+  move({ act, shift }, step) {
+    if (shift && this.zoom.step(act)) return true;
+    if (step) this.go(step);
+    return step !== 0; // up and down scroll what stands beside the picture
+  }
+
+  /** With what it was made from; else with the next picture. */
+  async compare() {
+    const { image, images } = this;
+    const at = images.findIndex((one) => one.id === image.id);
+    if (image.parent) await this.attempt(async () => openCompare(await api.image(image.parent), image, [image]));
+    else if (images.length > 1) openCompare(image, images[at + 1] ?? images[at - 1], images);
   }
 
   closed() {
-    if (this.from?.isConnected) this.from.focus({ preventScroll: true });
+    this.zoom.clear();
     this.picture.removeAttribute("src");
+    // Back on the frame last looked at; elsewhere than on the sheet, where the focus was.
+    const onSheet = this.from?.closest(".cs-frame");
+    super.closed();
+    if (onSheet) studio.say("frame", this.image);
   }
 }
 

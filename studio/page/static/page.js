@@ -3,10 +3,14 @@
 import { CsFacts, CsStatus } from "./status.js";
 import { CsForm } from "./form.js";
 import { CsHistory } from "./history.js";
+import { CsMotion, startMotion } from "./motion.js";
 import { CsSheet } from "./sheet.js";
 import { studio } from "./studio.js";
+import "./help.js";
 
+startMotion();
 document.documentElement.dataset.csTab = "tier";
+customElements.define("cs-motion", CsMotion);
 customElements.define("cs-status", CsStatus);
 customElements.define("cs-facts", CsFacts);
 customElements.define("cs-form", CsForm);

@@ -1,12 +1,21 @@
 // The sheet: the latest jobs, newest first, kept true by the event stream. Its keys act only while it has the focus.
 
 import { api } from "./api.js";
-import { h } from "./dom.js";
+import { Bar } from "./bar.js";
+import { openCompare } from "./compare.js";
+import { culling } from "./cull.js";
+import { h, still } from "./dom.js";
 import { Job } from "./job.js";
+import { dispatch } from "./keys.js";
 import { openLoupe } from "./loupe.js";
+import { Selection } from "./selection.js";
 import { studio } from "./studio.js";
+import { openSurvey } from "./survey.js";
+import { toast } from "./toast.js";
+import { Zoom } from "./zoom.js";
 
 const SHOWN = 24; // jobs; what is older is in History
+const CONFIRM_MS = 3000;
 const EXAMPLES = [
   "a red mug on a wooden table",
   "a teal vase in a white studio, soft light",
@@ -20,18 +29,29 @@ export class CsSheet extends HTMLElement {
   connectedCallback() {
     if (this.firstChild) return;
     this.jobs = new Map();
+    this.selection = new Selection();
+    this.zoom = new Zoom();
+    this.acts = this.keys();
+    this.bar = new Bar(this.acts, this.selection, this.zoom);
     this.list = h("div", { class: "cs-jobs" });
     this.voice = h("p", { class: "cs-voice", role: "status", "aria-live": "polite" });
-    this.append(this.list, this.voice);
+    this.append(this.bar.element, this.list, this.voice);
+    this.bar.element.hidden = true;
     this.setAttribute("role", "region");
     this.setAttribute("aria-label", "Sheet");
+    this.tabIndex = -1; // a click between the frames puts the keys here too
     // Old jobs load their pictures when they come near the window.
     this.eye = new IntersectionObserver((seen) => {
       for (const { isIntersecting, target } of seen) if (isIntersecting && !target.job.loaded) target.job.load();
     }, { rootMargin: "400px" });
     new ResizeObserver(() => this.balance()).observe(this.list);
-    this.addEventListener("keydown", (event) => this.key(event));
+    this.addEventListener("keydown", (event) => dispatch(event, this.acts));
     this.addEventListener("focusin", (event) => this.focused(event.target.closest(".cs-frame")));
+    this.listen();
+    if (studio.about) this.refresh();
+  }
+
+  listen() {
     studio.on("about", () => this.jobs.size || this.refresh());
     studio.on("found", () => this.refresh());
     studio.on("submitted", (job) => this.add(job, true));
@@ -40,7 +60,8 @@ export class CsSheet extends HTMLElement {
     studio.on("step", (step) => this.jobs.get(step.job)?.step(step));
     studio.on("preview", (preview) => this.jobs.get(preview.job)?.preview(preview));
     studio.on("image", (image) => this.jobs.get(image.job)?.image(image));
-    if (studio.about) this.refresh();
+    studio.on("give up", () => this.giveUp(this.running()));
+    studio.on("frame", (image) => this.go(this.jobs.get(image.job)?.frames[image.number - 1]?.element));
   }
 
   /** Asks for everything again: after a reload, or when events may have been missed. */
@@ -66,20 +87,31 @@ export class CsSheet extends HTMLElement {
     let view = this.jobs.get(job.id);
     if (!view) {
       this.list.querySelector(".cs-empty")?.remove();
-      view = new Job(job, { open: (image, images) => openLoupe(image, images), tell: (text) => this.tell(text) });
+      this.bar.element.hidden = false;
+      view = new Job(job, { open: (frame, event) => this.clicked(frame, event), tell: (text) => this.tell(text) });
       this.jobs.set(job.id, view);
       const next = [...this.list.children].find((element) => element.job.id < job.id);
-      this.list.insertBefore(view.element, next ?? null);
+      this.steadily(() => {
+        this.list.insertBefore(view.element, next ?? null);
+        for (const element of this.list.children) element.toggleAttribute("data-latest", element === this.list.firstElementChild);
+        this.balance();
+      });
       this.eye.observe(view.element);
-      for (const element of this.list.children) element.toggleAttribute("data-latest", element === this.list.firstElementChild);
-      this.balance();
     }
     if (!show) return;
     view.load();
     this.tell(`Job ${job.id} queued, ${job.draft} to draw`);
     this.rove(view.frames[0].element);
     // Narrow windows have the form above the sheet: bring the new job into sight.
-    if (view.element.getBoundingClientRect().top > innerHeight * 0.6) view.element.scrollIntoView({ block: "start", behavior: "smooth" });
+    if (view.element.getBoundingClientRect().top > innerHeight * 0.6) view.element.scrollIntoView({ block: "start", behavior: still() ? "auto" : "smooth" });
+  }
+
+  /** Runs `change`, which may put something above the frame that has the focus, and keeps that frame where it is on the screen. */
+  steadily(change) {
+    const frame = this.list.contains(document.activeElement) ? document.activeElement.closest(".cs-frame") : null;
+    const was = frame?.getBoundingClientRect().top;
+    change();
+    if (frame) scrollBy({ top: frame.getBoundingClientRect().top - was, behavior: "instant" });
   }
 
   /** Rows of equal length where the width allows: eight frames in 4 + 4, not in 5 + 3. */
@@ -100,6 +132,12 @@ export class CsSheet extends HTMLElement {
     return latest?.job.request.seed ?? latest?.frames[0]?.image?.seed ?? null;
   }
 
+  /** The job being drawn, or the one that waits longest; of this person's. */
+  running() {
+    const open = [...this.jobs.values()].filter((view) => view.running && view.job.mine !== false);
+    return open.find((view) => view.job.state === "running") ?? open.at(0) ?? null;
+  }
+
   tell(text) {
     this.voice.textContent = text;
   }
@@ -117,8 +155,137 @@ export class CsSheet extends HTMLElement {
 
   // Keys. One frame of the sheet is a stop of the Tab key; the arrows go from frame to frame.
 
+  keys() {
+    const move = (asked) => this.move(asked);
+    return {
+      ...culling(() => this.meant().map((frame) => frame.image), () => this.go(this.neighbour(this.frame.element, "right"))),
+      left: move, right: move, up: move, down: move, first: move, last: move,
+      toggle: () => this.frame && this.selection.toggle(this.frame),
+      all: () => this.selection.set(this.frame?.element.closest(".cs-job").job.shown() ?? []),
+      loupe: () => this.loupe(),
+      compare: () => this.compare(),
+      survey: () => this.survey(),
+      zoom: () => this.zoomFrames(() => this.zoom.toggle()),
+      closer: () => this.zoomFrames(() => this.zoom.closer()),
+      farther: () => this.zoom.on && this.zoomFrames(() => this.zoom.farther()),
+      grid: () => this.go(this.frame?.element),
+      generate: () => studio.say("generate", { front: false }),
+      front: () => studio.say("generate", { front: true }),
+      cancel: () => this.escape(),
+      help: () => studio.say("help"),
+    };
+  }
+
+  /** The frame that has the focus, or had it last. */
+  get frame() {
+    const focused = document.activeElement?.closest?.("cs-sheet .cs-frame");
+    return (focused ?? this.list.querySelector(".cs-shot[tabindex='0']")?.closest(".cs-frame"))?.frame ?? null;
+  }
+
   frames() {
     return [...this.list.querySelectorAll(".cs-frame")];
+  }
+
+  all() {
+    return this.frames().map((element) => element.frame);
+  }
+
+  /** The frames that a key acts on: those selected, or the one with the focus; which is also meant alone where it is not among them. */
+  meant() {
+    const { frame } = this;
+    const selected = this.selection.among(this.all());
+    if (!frame) return selected;
+    const byPointer = !document.activeElement?.closest?.(".cs-frame"); // a button of the bar means what it says is selected
+    return selected.length && (this.selection.has(frame) || byPointer) ? selected : [frame];
+  }
+
+  clicked(frame, event) {
+    if (event.ctrlKey || event.metaKey) this.selection.toggle(frame);
+    else if (event.shiftKey) this.selection.extend(frame, this.all());
+    else if (frame.image?.state === "drawn") this.open(frame);
+    if (!event.shiftKey) this.selection.start(frame);
+  }
+
+  open(frame) {
+    const selected = this.selection.has(frame) && this.selection.size > 1 ? this.selection.among(this.all()).map((one) => one.image).filter((image) => image?.state === "drawn") : [];
+    openLoupe(frame.image, selected.length ? selected : jobOf(frame).images());
+  }
+
+  loupe() {
+    const { frame } = this;
+    if (frame?.image?.state === "drawn") this.open(frame);
+    else toast("There is no picture here yet");
+  }
+
+  /** Two that are selected; else the frame and what it was made from, where it stands alone, or its neighbour. */
+  async compare() {
+    const [first, second, ...more] = this.selection.among(this.all()).map((frame) => frame.image).filter((image) => image?.state === "drawn");
+    if (second) {
+      openCompare(first, second, [first, second, ...more]);
+      return;
+    }
+    const image = this.frame?.image;
+    const images = this.frame ? jobOf(this.frame).images() : [];
+    const at = images.indexOf(image);
+    if (at < 0) toast("There is no picture here yet");
+    else if (images.length > 1) openCompare(image, images[at + 1] ?? images[at - 1], images);
+    else if (image.parent) openCompare(await api.image(image.parent), image, [image]);
+    else toast("Select two frames to compare: Ctrl and a click");
+  }
+
+  /** What is selected; else the keepers of this job, or all of it. */
+  survey() {
+    const drawn = (frames) => frames.map((frame) => frame.image).filter((image) => image?.state === "drawn");
+    const selected = drawn(this.selection.among(this.all()));
+    const here = this.frame ? drawn(jobOf(this.frame).shown()) : [];
+    const kept = here.filter((image) => image.verdict === "kept");
+    const images = [selected, kept, here].find((some) => some.length > 1) ?? [];
+    if (images.length) openSurvey(images);
+    else toast("There are no two pictures here to put side by side");
+  }
+
+  /** 1:1 on the frames of the job with the focus, all at the same spot. */
+  zoomFrames(change) {
+    if (!this.zoom.on) {
+      for (const frame of this.frame ? jobOf(this.frame).shown() : []) {
+        if (frame.image?.state !== "drawn") continue;
+        frame.whole = true;
+        this.zoom.add(frame.shot, frame.img, frame.image);
+      }
+    }
+    change();
+    if (!this.zoom.on) this.unzoom();
+  }
+
+  unzoom() {
+    this.zoom.clear();
+    for (const frame of this.all()) if (frame.isWhole) frame.whole = false;
+  }
+
+  /** Closes what is open on the sheet, one thing a press: 1:1, the selection, at last the job, which asks to be pressed twice. */
+  escape() {
+    if (document.querySelector("[popover]:popover-open")) return false; // the browser closes it
+    if (this.zoom.on) {
+      this.unzoom();
+      return true;
+    }
+    if (this.selection.clear()) return true;
+    const here = this.frame && document.activeElement.closest(".cs-job") ? jobOf(this.frame) : null;
+    return this.giveUp(here?.running ? here : this.running());
+  }
+
+  /** Cancels a job at the second press within a moment, for Esc is pressed lightly. Whether there is one. */
+  giveUp(view) {
+    if (!view) return false;
+    if (this.warned?.view === view && performance.now() - this.warned.at < CONFIRM_MS) {
+      this.warned = null;
+      view.cancel();
+      toast(`Job ${view.id} cancelled`);
+    } else {
+      this.warned = { view, at: performance.now() };
+      toast(`Press Esc again to cancel job ${view.id}`, { seconds: CONFIRM_MS / 1000 });
+    }
+    return true;
   }
 
   rove(element = null) {
@@ -134,41 +301,41 @@ export class CsSheet extends HTMLElement {
     if (frame) this.rove(frame);
   }
 
-  key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const frame = event.target.closest(".cs-frame");
-    const job = event.target.closest(".cs-job")?.job;
-    if (event.key === "Escape" && job?.running) {
-      event.preventDefault();
-      job.cancel();
-      return;
+  move({ act, shift }) {
+    if (shift && this.zoom.step(act)) return true;
+    const from = this.frame?.element;
+    const next = from && (this.contains(document.activeElement.closest(".cs-frame")) ? this.neighbour(from, act) : from);
+    if (!next) return false;
+    if (shift) {
+      if (!this.selection.size) this.selection.start(from.frame);
+      this.selection.extend(next.frame, this.all());
     }
-    if (!frame) return;
-    const next = this.neighbour(frame, event.key);
-    if (!next) return;
-    event.preventDefault();
-    next.frame.shot.focus();
-    next.scrollIntoView({ block: "nearest" });
+    this.go(next);
+    return true;
   }
 
-  neighbour(frame, key) {
+  go(element) {
+    if (!element) return;
+    element.frame.shot.focus({ preventScroll: true });
+    element.scrollIntoView({ block: "nearest" });
+  }
+
+  neighbour(element, act) {
     const frames = this.frames();
-    const at = frames.indexOf(frame);
-    if (key === "ArrowRight") return frames[at + 1];
-    if (key === "ArrowLeft") return frames[at - 1];
-    if (key === "Home") return frames[0];
-    if (key === "End") return frames.at(-1);
-    if (key !== "ArrowDown" && key !== "ArrowUp") return null;
+    const at = frames.indexOf(element);
+    if (act === "right") return frames[at + 1];
+    if (act === "left") return frames[at - 1];
+    if (act === "first") return frames[0];
+    if (act === "last") return frames.at(-1);
     // The nearest frame of the next row, whatever the rows look like.
-    const here = frame.getBoundingClientRect();
-    const down = key === "ArrowDown";
-    const rows = frames.filter((one) => {
-      const top = one.getBoundingClientRect().top;
-      return down ? top > here.top + 1 : top < here.top - 1;
-    });
-    const edge = (down ? Math.min : Math.max)(...rows.map((one) => one.getBoundingClientRect().top));
-    const row = rows.filter((one) => Math.abs(one.getBoundingClientRect().top - edge) < 2);
-    const distance = (one) => Math.abs(one.getBoundingClientRect().left - here.left);
-    return row.sort((a, b) => distance(a) - distance(b))[0];
+    const here = element.getBoundingClientRect();
+    const down = act === "down";
+    const boxes = frames.map((one) => [one, one.getBoundingClientRect()]).filter(([, { top }]) => (down ? top > here.top + 1 : top < here.top - 1));
+    const edge = (down ? Math.min : Math.max)(...boxes.map(([, { top }]) => top));
+    const middle = (box) => box.left + box.width / 2;
+    const row = boxes.filter(([, { top }]) => Math.abs(top - edge) < 2);
+    return row.sort(([, a], [, b]) => Math.abs(middle(a) - middle(here)) - Math.abs(middle(b) - middle(here)))[0]?.[0];
   }
 }
+
+const jobOf = (frame) => frame.element.closest(".cs-job").job;
