@@ -157,13 +157,13 @@ class Studio:
         if choice is not None and not isinstance(choice, bool):
             raise BadInput("keep", "keep must be true, false or null.")
         images.keep(self.store, image, choice, who)
-        self._tell_image(image)
-        return self._view(images.image_row(self.store, image, who))
+        self.tell_image(image)
+        return self._view(images.image_row(self.store, image, who), who)
 
     def job(self, job: int, who: Who = LOCAL) -> Json:
         """A job with its pictures, in number order. Raises NotFound."""
         view = self.job_view(jobs.job_row(self.store, job, who))
-        return view | {"images": views.image_views(self.store, images.of_job(self.store, job), self.percentiles)}
+        return view | {"images": views.image_views(self.store, images.of_job(self.store, job, who), self.percentiles, who)}
 
     def jobs(self, active: bool = False, who: Who = LOCAL) -> list[Json]:
         """Newest first, without their pictures."""
@@ -175,14 +175,14 @@ class Studio:
         rows = images.history(self.store, who, before, limit + 1)
         page = rows[:limit]
         return {
-            "images": views.image_views(self.store, page, self.percentiles),
+            "images": views.image_views(self.store, page, self.percentiles, who),
             "next": page[-1]["id"] if len(rows) > limit else None,
         }
 
     def image(self, image: int, who: Who = LOCAL) -> Json:
         """A picture with the request it came from and its lineage. Raises NotFound."""
         row = images.image_row(self.store, image, who)
-        return self._view(row) | {
+        return self._view(row, who) | {
             "request": jobs.request_of(jobs.job_row(self.store, row["job_id"])),
             "lineage": views.lineage_view(images.lineage(self.store, image)),
         }
@@ -275,8 +275,8 @@ class Studio:
             view["eta"] = max(0.0, round(progress.eta + seen.others - (time.monotonic() - progress.told), 2))
         return view
 
-    def _view(self, row: Any) -> Json:
-        return views.image_views(self.store, [row], self.percentiles)[0]
+    def _view(self, row: Any, who: Who | None) -> Json:
+        return views.image_views(self.store, [row], self.percentiles, who)[0]
 
     # What is told.
 
@@ -297,7 +297,7 @@ class Studio:
         elif event == "preview":
             self.hub.publish("preview", message, self._owner(message["job"]))
         elif event == "image":
-            self._tell_image(message["id"])
+            self.tell_image(message["id"])
         elif event == "job":
             if message["id"] in self._progress:  # a batch has begun or ended: what the last one said of the time left is old
                 self._progress[message["id"]].eta = None
@@ -328,10 +328,14 @@ class Studio:
         if self.hub.watched:
             self.hub.publish("device", self.device())
 
-    def _tell_image(self, image: int) -> None:
-        if self.hub.watched:
-            row = images.image_row(self.store, image, drawn=False)
-            self.hub.publish("image", self._view(row), (row["person"], row["shared"]))
+    def tell_image(self, image: int) -> None:
+        """Tells everybody who may see a picture; its owner hears it as theirs, with their boards."""
+        if not self.hub.watched:
+            return
+        row = images.image_row(self.store, image, drawn=False)
+        if row["shared"] is not None and row["trashed"] is None:
+            self.hub.publish("image", self._view(row, None), (row["person"], row["shared"]))
+        self.hub.publish("image", self._view(row, Who(row["person"])), (row["person"], None))
 
     def _owner(self, job: int) -> Owner:
         """Whose a job is, and whom it is shared with: asked of the database once a batch, not once a step."""

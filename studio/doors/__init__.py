@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from models.errors import BadInput, NotFound, OutOfMemory, StudioError, Unavailable
-from studio.doors import queue, work
+from studio.doors import history, queue, work
 from studio.doors.base import Json
 from studio.guard import Guard
 from studio.store.jobs import NotNow
@@ -20,7 +20,7 @@ from studio.studio import Studio
 log = logging.getLogger(__name__)
 
 # A room is a function from the studio to its routes.
-ROOMS: tuple[Callable[[Studio], APIRouter], ...] = (work.api, work.pictures, queue.api)
+ROOMS: tuple[Callable[[Studio], APIRouter], ...] = (work.api, work.pictures, queue.api, history.api, history.boards)
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 STATUS: dict[type[StudioError], int] = {BadInput: 422, NotFound: 404, NotNow: 409, Unavailable: 503, OutOfMemory: 503}
 

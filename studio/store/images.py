@@ -19,6 +19,8 @@ def image_row(store: Store, image: int, who: Who | None = None, drawn: bool = Tr
     row = None
     if 0 < image <= LARGEST_ID:
         row = store.db.execute("SELECT * FROM images WHERE id = ?", [image]).fetchone()
+    # What its owner has thrown away is nobody else's to look at, shared or not.
+    own = own or (row is not None and row["trashed"] is not None)
     if row is None or (who is not None and not (row["person"] == who.name if own else who.sees(row["person"], row["shared"]))):
         raise NotFound(f"There is no picture {image if 0 < image <= LARGEST_ID else 'of that number'}.")
     if drawn and row["state"] != "drawn":
@@ -26,15 +28,17 @@ def image_row(store: Store, image: int, who: Who | None = None, drawn: bool = Tr
     return row
 
 
-def of_job(store: Store, job: int) -> list[sqlite3.Row]:
-    return store.db.execute("SELECT * FROM images WHERE job_id = ? ORDER BY number", [job]).fetchall()
+def of_job(store: Store, job: int, who: Who | None = None) -> list[sqlite3.Row]:
+    """The candidates of a job in number order; for `who` without those that somebody else has thrown away."""
+    rows = store.db.execute("SELECT * FROM images WHERE job_id = ? ORDER BY number", [job]).fetchall()
+    return [row for row in rows if who is None or row["trashed"] is None or row["person"] == who.name]
 
 
 def history(store: Store, who: Who, before: int | None, limit: int) -> list[sqlite3.Row]:
     """Drawn pictures, newest first, by keyset: those with an id below `before`."""
     seen, values = visible(who)
     return store.db.execute(
-        f"SELECT * FROM images WHERE {seen} AND state = 'drawn' AND id < ? ORDER BY id DESC LIMIT ?",
+        f"SELECT * FROM images WHERE {seen} AND state = 'drawn' AND trashed IS NULL AND id < ? ORDER BY id DESC LIMIT ?",
         [*values, LARGEST_ID if before is None else max(0, min(before, LARGEST_ID)), limit],
     ).fetchall()
 
@@ -43,7 +47,8 @@ def children(store: Store, ids: Sequence[int]) -> dict[int, list[int]]:
     """Drawn pictures made from each of `ids`."""
     found: dict[int, list[int]] = {image: [] for image in ids}
     marks = ", ".join("?" * len(ids))
-    for row in store.db.execute(f"SELECT id, parent FROM images WHERE parent IN ({marks}) AND state = 'drawn' ORDER BY id", list(ids)):
+    where = f"parent IN ({marks}) AND state = 'drawn' AND trashed IS NULL"
+    for row in store.db.execute(f"SELECT id, parent FROM images WHERE {where} ORDER BY id", list(ids)):
         found[row["parent"]].append(row["id"])
     return found
 

@@ -6,8 +6,9 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from studio.store import images
+from studio.store import boards, images
 from studio.store.db import Store
+from studio.store.people import Who
 from studio.store.scores import Percentiles
 
 Json = dict[str, Any]
@@ -30,18 +31,27 @@ def job_view(store: Store, row: sqlite3.Row) -> Json:
     }
 
 
-def image_views(store: Store, rows: Sequence[sqlite3.Row], percentiles: Percentiles) -> list[Json]:
-    """Pictures with their scores, verdicts and descent, in the order of `rows`."""
+def image_views(store: Store, rows: Sequence[sqlite3.Row], percentiles: Percentiles, who: Who | None = None) -> list[Json]:
+    """Pictures with their scores, verdicts, descent and what people added, in the order of `rows`.
+
+    who: whose boards are told, and whose pictures are "mine"; None: nobody's.
+    """
     ids = [row["id"] for row in rows]
     scores, made_from = images.scores_of(store, ids), images.children(store, ids)
-    return [_image_view(row, scores[row["id"]], made_from[row["id"]], percentiles) for row in rows]
+    placed = boards.boards_of(store, ids, who) if who is not None else {}
+    return [
+        _image_view(row, scores[row["id"]], made_from[row["id"]], percentiles)
+        | {"boards": placed.get(row["id"], []), "mine": who is not None and row["person"] == who.name}
+        for row in rows
+    ]
 
 
 def _image_view(row: sqlite3.Row, scores: list[sqlite3.Row], made_from: list[int], percentiles: Percentiles) -> Json:
     kept = None if row["kept_by_person"] is None else bool(row["kept_by_person"])
     # A person's word wins over the verdict; the reasons stay, for they are what was overruled.
     verdict = row["verdict"] if kept is None else "kept" if kept else "rejected"
-    same = ("number", "seed", "state", "width", "height", "rank", "tier", "card", "prompt", "parent", "steps", "guidance", "seconds")
+    same = ("number", "seed", "state", "width", "height", "rank", "tier", "card", "prompt", "parent", "steps", "guidance", "seconds",
+            "rating", "note", "trashed", "shared", "person")  # fmt: skip
     return {name: row[name] for name in same} | {
         "id": row["id"],
         "job": row["job_id"],
@@ -49,6 +59,7 @@ def _image_view(row: sqlite3.Row, scores: list[sqlite3.Row], made_from: list[int
         "thumb": f"/thumb/{row['id']}.webp",
         "verdict": verdict,
         "reasons": json.loads(row["reasons"] or "[]"),
+        "tags": json.loads(row["tags"]),
         "kept_by_person": kept,
         "scores": [_score_view(score, percentiles) for score in scores],
         "created": row["drawn"],

@@ -2,6 +2,14 @@
 from __future__ import annotations
 
 from studio.store.schema import base, people, queue  # noqa: F401 - importing registers their migrations, in this order
+
+# isort: split
+from studio.store.schema import history  # noqa: F401 - indexes columns of those above
+
+# isort: split
+from studio.store.schema import cache  # noqa: F401
+
+# isort: split
 from studio.store.schema.migrations import migrations, now
 
 __all__ = ["migrations", "now"]
