@@ -247,7 +247,7 @@ class Download:
         if part.exists() and part.stat().st_size > file.size:
             part.unlink()
         with open(part, "ab") as opened:
-            grown = Part(opened, part, self._progress, self._failed)
+            grown = Part(opened, part, opened.tell(), self._progress, self._failed)
             # A file object as far as http_get cares: it tells, seeks, truncates and writes.
             http_get(location, cast(BinaryIO, grown), resume_size=opened.tell(), headers=headers, expected_size=file.size)
             digest = grown.digest()
@@ -292,7 +292,7 @@ class Download:
             return Refused("gated", f"{self.order.repo} needs a token.", why, f"Accept the licence at {page}, then give a token here.")
         if isinstance(error, RevisionNotFoundError | EntryNotFoundError):
             return Refused("gone", f"{self.order.repo} has no revision {self._commit or self.order.revision} with that file.", "It was taken back.")
-        if status in (401, 403) and self.order.token and not _says_missing(error):
+        if status in (401, 403) and self.order.token:
             return Refused("token", "The hub does not take the token.", f"It answered {status}.", "Give another one, then resume.")
         if isinstance(error, RepositoryNotFoundError) or status in (401, 403, 404):
             return Refused("gone", f"{self.order.repo} was not found on the hub.", "It was renamed, or is private.", f"Look at {page}.")
@@ -311,12 +311,14 @@ class _Stopped(Exception):
 class Part:
     """A file that grows, and its SHA-256. As much of a file object as `http_get` asks for."""
 
-    def __init__(self, file: BinaryIO, path: Path, progress: Progress, stop: threading.Event) -> None:
+    def __init__(self, file: BinaryIO, path: Path, kept: int, progress: Progress, stop: threading.Event) -> None:
         self._file, self._path, self._progress, self._stop = file, path, progress, stop
         self._hash = hashlib.sha256()
         with open(path, "rb") as before:
-            while block := before.read(2**20):
+            while kept:
+                block = before.read(min(kept, 2**20))
                 self._hash.update(block)
+                kept -= len(block)
 
     def write(self, data: bytes) -> int:
         if self._stop.is_set():
@@ -402,12 +404,6 @@ def _endpoint() -> str:
     from huggingface_hub import constants
 
     return constants.ENDPOINT
-
-
-def _says_missing(error: Exception) -> bool:
-    return type(error).__name__ == "RepositoryNotFoundError" and getattr(error, "response", None) is not None and (
-        error.response.status_code == 404  # type: ignore[attr-defined]
-    )
 
 
 def _gb(count: int) -> str:
