@@ -20,7 +20,7 @@ def api(studio: Studio) -> APIRouter:
     @router.get("/queue")
     def queue(who: Asking) -> Any:
         why = studio.queue.why_paused()
-        return Json({"jobs": in_order(studio, who), "paused": bool(why), "why": why})
+        return Json({"jobs": in_order(studio, who), "paused": bool(why), "why": why, "yours_to_pause": who.admin})
 
     @router.post("/queue/pause")
     def pause_queue(data: Body, who: Asking) -> Any:

@@ -10,6 +10,13 @@ const ICONS = {
   fail: "M4.2 4.2l7.6 7.6M11.8 4.2l-7.6 7.6",
   warn: "M8 3.2l5 9.3H3zM8 7v2.4M8 10.9h.01",
   none: "M4.5 8h7",
+  front: "M3.5 3h9M8 13V5.8M4.8 9L8 5.8 11.2 9",
+  up: "M8 12.5v-9M4.3 7.2L8 3.5l3.7 3.7",
+  down: "M8 3.5v9M4.3 8.8L8 12.5l3.7-3.7",
+  pause: "M5.5 3.5v9M10.5 3.5v9",
+  play: "M5 3.3l7.5 4.7L5 12.7z",
+  clock: "M8 2.5a5.5 5.5 0 1 1 0 11 5.5 5.5 0 0 1 0-11zM8 5v3.2l2.2 1.4",
+  open: "M4 6l4 4 4-4",
   star: "M8 2.6l1.7 3.5 3.8.5-2.8 2.7.7 3.8L8 11.3l-3.4 1.8.7-3.8-2.8-2.7 3.8-.5z",
   grid: "M3 3h4v4H3zM9 3h4v4H9zM3 9h4v4H3zM9 9h4v4H9z",
   loupe: "M7 3a4 4 0 1 1 0 8 4 4 0 0 1 0-8zM10 10l3 3",
@@ -70,14 +77,14 @@ export function debounced(run, wait) {
 /** Whether motion is unwelcome; see motion.js. */
 export const still = () => document.documentElement.dataset.csMotion === "reduce";
 
-/** Moves the children of `list` into the order given, calmly: each slides from where it was to where it is. */
-export function reorder(list, elements) {
+/** Moves the children of `list` into the order given, and the focus with them; calmly: each slides from where it was to where it is. */
+export function reorder(list, elements, calmly) {
   if (elements.every((element, i) => list.children[i] === element)) return;
   const focused = document.activeElement;
   const before = new Map(elements.map((element) => [element, element.getBoundingClientRect()]));
   list.append(...elements);
   if (focused && list.contains(focused)) focused.focus({ preventScroll: true });
-  if (still()) return;
+  if (!calmly || still()) return;
   for (const element of elements) {
     const was = before.get(element);
     const is = element.getBoundingClientRect();

@@ -42,7 +42,7 @@ class Studio extends EventTarget {
     this.about = await api.studio();
     this.family ??= this.about.family;
     this.say("about", this.about);
-    this.say("device", { device: this.about.device, queued: this.about.queued });
+    this.say("device", this.about);
   }
 
   /** The facts of the chosen tier, or of another of the same family. */
