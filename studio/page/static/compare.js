@@ -33,7 +33,7 @@ class Compare extends Dialog {
     const stage = h("div", { class: "cs-stage" }, right.img, over, handle);
     const zoomed = h("button", { type: "button", class: "cs-plain", text: "1:1", title: "1:1 at the same spot (Z)", onclick: () => this.zoom.toggle() });
     const close = h("button", { type: "button", class: "cs-tool cs-close", "aria-label": "Close compare", onclick: () => this.close() }, icon("close"));
-    super("compare", { "aria-label": "Compare two" }, h("div", { class: "cs-view-head" }, left.button, h("span", { class: "cs-view-tools" }, zoomed, close), right.button), stage, slider);
+    super("compare", { "aria-label": "Compare two" }, h("div", { class: "cs-view-head" }, left.button, h("span", { class: "cs-view-tools" }, zoomed), right.button, close), stage, slider);
     Object.assign(this, { left, right, slider, over, stage, handle, zoomed });
     this.zoom = new Zoom();
     this.zoom.addEventListener("change", () => zoomed.setAttribute("aria-pressed", String(this.zoom.on)));

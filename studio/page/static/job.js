@@ -126,8 +126,7 @@ export class Job {
     this.sorted = true;
     const key = ({ image, number }) => [RANKS[image?.verdict] ?? 4, image?.rank ?? 1e6, number];
     const order = [...this.frames].sort((a, b) => compare(key(a), key(b))).map((frame) => frame.element);
-    if (calmly) reorder(this.list, order);
-    else this.list.append(...order);
+    reorder(this.list, order, calmly);
   }
 
   say() {

@@ -10,8 +10,9 @@ import { showStars, starred } from "./stars.js";
 import { studio } from "./studio.js";
 import { Zoom } from "./zoom.js";
 
-const GAP = 10;
-const FOOT = 30;
+const GAP = 14;
+const FOOT = 34;
+const LARGEST = 3; // times a picture's own pixels: larger would judge the browser's resampling
 let survey = null;
 
 export function openSurvey(images) {
@@ -29,7 +30,10 @@ class Survey extends Dialog {
     Object.assign(this, { title, list });
     this.tiles = [];
     this.zoom = new Zoom();
-    this.zoom.addEventListener("change", () => zoomed.setAttribute("aria-pressed", String(this.zoom.on)));
+    this.zoom.addEventListener("change", () => {
+      zoomed.setAttribute("aria-pressed", String(this.zoom.on));
+      this.arrange();
+    });
     const cull = culling(() => [this.tile?.image], () => this.go(1));
     this.acts = {
       ...this.common(), ...cull,
@@ -65,9 +69,6 @@ class Survey extends Dialog {
 
   make(image) {
     const img = h("img", { src: image.url, alt: "", draggable: "false" });
-    // Not beyond three times its pixels: larger would judge the browser's resampling.
-    img.style.maxWidth = `${image.width * 3}px`;
-    img.style.maxHeight = `${image.height * 3}px`;
     const button = h("button", { type: "button", class: "cs-survey-shot", tabindex: "-1", onfocus: () => this.rove(tile), ondblclick: () => openLoupe(tile.image, this.images) }, img);
     const stars = h("span", { class: "cs-stars", "aria-hidden": "true" });
     const badge = h("span", { class: "cs-badge" });
@@ -167,8 +168,16 @@ class Survey extends Dialog {
     };
     const counts = this.tiles.map((_, i) => i + 1);
     this.columns = counts.reduce((best, columns) => (area(columns) > area(best) ? columns : best));
+    const rows = Math.ceil(this.tiles.length / this.columns);
     this.list.style.setProperty("--columns", this.columns);
-    this.list.style.setProperty("--rows", Math.ceil(this.tiles.length / this.columns));
+    this.list.style.setProperty("--rows", rows);
+    const [w, t] = [(room - GAP * (this.columns - 1)) / this.columns, (tall - GAP * (rows - 1)) / rows - FOOT];
+    for (const { image, button } of this.tiles) {
+      // At 1:1 a picture takes all the room there is.
+      const scale = Math.min(w / image.width, t / image.height, LARGEST);
+      button.style.width = `${Math.floor(this.zoom.on ? w : image.width * scale)}px`;
+      button.style.height = `${Math.floor(this.zoom.on ? t : image.height * scale)}px`;
+    }
   }
 
   closed() {
