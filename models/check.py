@@ -18,14 +18,16 @@ Say = Callable[[str], None]
 PROMPT = "a red mug on a wooden table"
 
 
-def check(models_dir: Path | str | None = None, device: str | None = None, family: str | None = None, say: Say = print) -> int:
+def check(
+    models_dir: Path | str | None = None, device: str | None = None, family: str | None = None, say: Say = print, low: bool = False
+) -> int:
     """Prints the report line by line. Returns 0, or 1 if PyTorch, the device, or the family's picture failed.
 
     family: whose preview is drawn (default: what this machine would start with). Every other model that is on the disk and fits
-    draws one picture too. Nothing is downloaded.
+    draws one picture too. low: as with --lowvram. Nothing is downloaded.
     """
     say(f"Python     {platform.python_version()} on {platform.system()} {platform.machine()}")
-    machine = _torch(device, say)
+    machine = _torch(device, say, low)
     if machine is None:
         return 1
     _disk(models_dir, say)
@@ -45,7 +47,7 @@ def check(models_dir: Path | str | None = None, device: str | None = None, famil
     return 0 if good else 1
 
 
-def _torch(device: str | None, say: Say) -> Machine | None:
+def _torch(device: str | None, say: Say, low: bool = False) -> Machine | None:
     """The machine, or None if nothing can draw."""
     try:
         import torch
@@ -59,7 +61,7 @@ def _torch(device: str | None, say: Say) -> Machine | None:
     from models.machine import probe
 
     try:
-        machine = probe(device)
+        machine = probe(device, low)
     except StudioError as error:
         say(f"Device     {error}")
         return None

@@ -32,25 +32,38 @@ TEXT_BYTES = BYTES | {"fp8": 1.3}  # So do word embeddings and a part of T5.
 @dataclass(frozen=True)
 class Machine:
     """The device that draws. kind: "cuda", "mps" or "cpu". gib: memory of the device in GiB (for mps and cpu the machine's own).
-    ram: memory of the machine in GiB. cores: processor cores."""
+    ram: memory of the machine in GiB. cores: processor cores. low: models take no more than a device of the next smaller class has,
+    for what else runs on it."""
 
     kind: Literal["cuda", "mps", "cpu"]
     name: str
     gib: float
     ram: float
     cores: int = 1
+    low: bool = False
 
     @property
     def usable(self) -> float:
         """GiB a model may take: the rest belongs to the driver, the screen, and (mps, cpu) everything else that runs."""
-        share = self.gib * 0.95 - 0.4 if self.kind == "cuda" else self.gib * 0.75
+        gib = smaller(self.gib) if self.low else self.gib
+        share = gib * 0.95 - 0.4 if self.kind == "cuda" else gib * 0.75
         return max(0.0, share)
 
     @property
     def words(self) -> str:
         if self.kind == "cpu":
             return f"CPU, {self.cores} {'core' if self.cores == 1 else 'cores'}"
-        return f"{self.name}, {self.gib:.0f} GB"
+        return f"{self.name}, {self.gib:.0f} GB{', low memory' if self.low else ''}"
+
+
+CLASSES = (4, 6, 8, 12, 16, 24, 32, 48, 80, 141)  # GiB that devices are sold with; they report up to a tenth less
+
+
+def smaller(gib: float) -> float:
+    """The class below that of a device: 23.6 GiB is sold as 24, and the class below has 16."""
+    own = next((size for size in CLASSES if gib <= size <= gib * 1.1), gib)
+    below = [size for size in CLASSES if size < own]
+    return float(below[-1]) if below else gib / 2
 
 
 @dataclass(frozen=True)
@@ -129,6 +142,10 @@ def plan(card: ModelCard, machine: Machine, gguf: float | None = None) -> Memory
     cuda = _CUDA if gguf is None else _GGUF
     modes = _SMALL if card.parameters.total <= SMALL else cuda if machine.kind == "cuda" else _OTHER
     plans = [_weigh(card, machine, mode, mode is modes[-1], gguf) for mode in modes]
+    if machine.low and not any(found.fits for found in plans):
+        # The class below holds no mode of this card: then the most sparing one that this machine itself holds.
+        whole = [_weigh(card, replace(machine, low=False), mode, mode is modes[-1], gguf) for mode in modes]
+        plans = [found for found in reversed(whole) if found.fits] or plans
     return next((found for found in plans if found.fits), plans[-1])
 
 

@@ -41,6 +41,7 @@ class WorkerSetup:
     device: str | None
     models_dir: str | None
     engine: str
+    lowvram: bool = False
 
     def to_line(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"

@@ -13,10 +13,11 @@ from models.spec import Engine, Scorer
 class Engines:
     """kind: "local", or "scripted[:SECONDS A STEP]" for tests."""
 
-    def __init__(self, kind: str, catalogue: Catalogue, device: str | None, models_dir: Path | None) -> None:
+    def __init__(self, kind: str, catalogue: Catalogue, device: str | None, models_dir: Path | None, lowvram: bool = False) -> None:
         self.kind, _, seconds = kind.partition(":")
         self._step_seconds = float(seconds or 0)
         self._catalogue, self._device, self._models_dir = catalogue, device, models_dir
+        self._lowvram = lowvram
         self.card: str | None = None  # the one that is loaded
         self._engine: Engine | None = None
         self._machine: Machine | None = None
@@ -33,7 +34,7 @@ class Engines:
         if self.kind != "scripted" and self._machine is None:
             from models.machine import probe
 
-            self._machine = probe(self._device)
+            self._machine = probe(self._device, self._lowvram)
 
     def get(self, card: str) -> Engine:
         """The engine of a card, which loads when it first draws. Raises NotFound, Unavailable."""

@@ -198,6 +198,16 @@ class Hub:
         self._closed = True
         self._in_loop(self._close_all)
 
+    def end(self, match: Callable[[Who], bool]) -> None:
+        """Ends the streams of those for whom `match` holds. A browser comes back by itself, and is asked anew who it is."""
+
+        def close() -> None:
+            for watcher in self._watchers:
+                if match(watcher.who):
+                    watcher.close()
+
+        self._in_loop(close)
+
     async def watch(self, who: Who) -> AsyncIterator[bytes]:
         """One browser's stream; it is forgotten when the browser goes."""
         self._loop = asyncio.get_running_loop()

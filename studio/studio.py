@@ -17,11 +17,16 @@ from models.weights import find_weights, weights_found
 from models.words import read_prompt
 from pipelines.fields import text, whole
 from pipelines.promote import promotion
-from pipelines.request import DRAFT_LIMIT, PROMPT_LIMIT, Request
+from pipelines.request import DRAFT_LIMIT, PROMPT_LIMIT, PictureId, Request
 from pipelines.tasks import tasks_for
 from studio import __version__, files
+from studio.cache import Cache, take_again
 from studio.events import Door, Hub, Message, Owner
+from studio.imports import Imports
 from studio.queueing import Queue, take_placing, veiled
+from studio.sessions import Sessions
+from studio.settings import Settings
+from studio.similar import Similar
 from studio.store import Store, images, jobs, views
 from studio.store.jobs import AS_IT_COMES, Placing
 from studio.store.people import LOCAL, Who
@@ -43,6 +48,11 @@ class Progress:
     eta: float | None
     told: float  # monotonic seconds
 
+    @property
+    def left(self) -> float:
+        """Seconds by now; 0 where nothing is known."""
+        return max(0.0, (self.eta or 0.0) - (time.monotonic() - self.told))
+
 
 class Studio:
     """Everything behind the page. Handlers call it from any thread; `start` brings up the worker, `stop` ends it.
@@ -59,17 +69,26 @@ class Studio:
         engine: str = "local",
         device: str | None = None,
         models_dir: Path | None = None,
+        login: bool = False,
+        lowvram: bool = False,
     ) -> None:
         self.data_dir, self.catalogue = data_dir, catalogue
         self.family = catalogue.family(family).name
         self.store = Store(data_dir / "studio.db")
         self.hub = Hub()
-        self.queue = Queue(self.store, lambda: self._words)
+        self.settings = Settings(self.store)
+        self.login = login  # whether people log in, or whoever is at this machine is LOCAL
+        self.sessions = Sessions(self.store, self.settings, lambda ended: self.hub.end(lambda who: who.session in ended))
+        self.queue = Queue(self.store, lambda: self._words, self._live)
         self.percentiles = Percentiles(self.store)
+        self.imports = Imports(self.store, data_dir, catalogue)
+        self.similar = Similar(self.store, self.percentiles)
+        self._cache = Cache(self.store, data_dir, catalogue, engine, models_dir, lambda: self._words)
         self._models_dir, self._scripted = models_dir, engine != "local"
         self._door = Door(self._hear)
         self._supervisor = Supervisor(
-            self.store, self._door, data_dir, family, device, models_dir, engine, on_state=self._device_is, on_released=self.queue_changed
+            self.store, self._door, data_dir, family, device, models_dir, engine, lowvram=lowvram, on_state=self._device_is,
+            on_released=self.queue_changed,
         )
         self._state, self._note = "starting", ""
         self._words = self.store.setting("device") or Machine("cpu", "", 0, 0, usable_cores()).words
@@ -83,6 +102,7 @@ class Studio:
         now = time.time()
         files.sweep(self.data_dir, float(self.store.setting("swept") or 0))
         self.store.set("swept", str(now))
+        self.imports.sweep()
         self._supervisor.start()
 
     def stop(self) -> None:
@@ -107,6 +127,8 @@ class Studio:
         return {
             "version": __version__,
             "person": who.name,
+            "admin": who.admin,
+            "login": self.login,
             "family": self.family,
             "families": [
                 {
@@ -129,12 +151,14 @@ class Studio:
         }
 
     def submit(self, data: object, who: Who = LOCAL) -> Json:
-        """Queues what a JSON value asks for; the job. Beside the Request's fields it takes those of `queueing.take_placing`.
+        """Queues what a JSON value asks for; the job. Beside the Request's fields it takes those of `queueing.take_placing`,
+        and `again`: true draws what could be served from history.
 
         Raises BadInput, and Unavailable when the model's weights are not here.
         """
         placing, data = take_placing(data, who)
-        return self._queue(Request.from_dict(data, self.catalogue), who, placing)
+        again, data = take_again(data)
+        return self._queue(Request.from_dict(data, self.catalogue), who, placing, again)
 
     def promote(self, image: int, tier: object, draft: object = 1, who: Who = LOCAL) -> Json:
         """Takes a picture to a higher tier; the job. Raises NotFound, BadInput."""
@@ -184,7 +208,7 @@ class Studio:
         row = images.image_row(self.store, image, who)
         return self._view(row, who) | {
             "request": jobs.request_of(jobs.job_row(self.store, row["job_id"])),
-            "lineage": views.lineage_view(images.lineage(self.store, image)),
+            "lineage": views.lineage_view(images.lineage(self.store, image, who)),
         }
 
     def picture_file(self, image: int, who: Who = LOCAL) -> Path:
@@ -217,18 +241,28 @@ class Studio:
 
     # How it is done.
 
-    def _queue(self, request: Request, who: Who, placing: Placing = AS_IT_COMES) -> Json:
+    def _queue(self, request: Request, who: Who, placing: Placing = AS_IT_COMES, again: bool = False) -> Json:
         drafts = tasks_for(request, self.catalogue, lambda image: self._start_picture(image, who))
         if request.parent is not None:
             self._ask_for("parent", request.parent, who)
         if not self._scripted:
             for card in {draft.card for draft in drafts}:
                 find_weights(self.catalogue.card(card), self._models_dir)
-        job = jobs.add_job(self.store, request, drafts, who.name, placing)
+        found = {} if again else self._cache.find(drafts, who)
+        job = jobs.add_job(
+            self.store, request, drafts, who.name, placing, lambda db, job: self._cache.serve(db, job, request, drafts, found)
+        )
+        if isinstance(request.image, str):
+            self.imports.used(request.image, who)
         self.queue_changed([job])
         return self.job(job, who)
 
-    def _start_picture(self, image: int, who: Who) -> Path:
+    def _start_picture(self, image: PictureId, who: Who) -> Path:
+        if isinstance(image, str):
+            try:
+                return self.imports.file(image, who)
+            except NotFound as error:
+                raise BadInput("image", error.what, error.why, error.todo) from error
         self._ask_for("image", image, who)
         return self.picture_file(image, who)
 
@@ -272,8 +306,12 @@ class Studio:
             return view
         view |= {"step": progress.step, "steps": progress.steps}
         if progress.eta is not None and view["eta"] is not None:
-            view["eta"] = max(0.0, round(progress.eta + seen.others - (time.monotonic() - progress.told), 2))
+            view["eta"] = round(progress.left + seen.others, 2)
         return view
+
+    def _live(self) -> dict[int, float]:
+        """Seconds left of the jobs that are being drawn, by their own steps."""
+        return {job: progress.left for job, progress in list(self._progress.items()) if progress.eta is not None}
 
     def _view(self, row: Any, who: Who | None) -> Json:
         return views.image_views(self.store, [row], self.percentiles, who)[0]

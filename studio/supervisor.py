@@ -42,6 +42,7 @@ class Supervisor:
         device: str | None,
         models_dir: Path | None,
         engine: str,
+        lowvram: bool,
         on_state: Callable[[str, str], None],
         on_released: Callable[[list[int]], None],
     ) -> None:
@@ -55,6 +56,7 @@ class Supervisor:
             device=device,
             models_dir=str(models_dir) if models_dir else None,
             engine=engine,
+            lowvram=lowvram,
         )
         self._data_dir, self._logs = data_dir, data_dir / "logs"
         self._on_state, self._on_released = on_state, on_released

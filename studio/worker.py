@@ -26,6 +26,7 @@ from models.finish import finish
 from models.spec import Engine, ImageSpec, Picture, Preview, Step
 from pipelines.tasks import Draft
 from studio import events, files
+from studio.cache import Cache
 from studio.config import WorkerSetup, quiet_libraries
 from studio.engines import Engines
 from studio.foresight import hold_seconds
@@ -62,9 +63,12 @@ class Worker:
         self.link: events.Link | None = None
         self._looked = self._renewed = time.monotonic()
         self._keep_until = 0.0  # the loaded card is kept this long for those who wait for it
-        self.engines = Engines(setup.engine, catalogue, setup.device, Path(setup.models_dir) if setup.models_dir else None)
+        weights = Path(setup.models_dir) if setup.models_dir else None
+        self.engines = Engines(setup.engine, catalogue, setup.device, weights, setup.lowvram)
         self.judge = Judge(store, Path(setup.data_dir), catalogue, self.engines.scorers)
-        self.saver = Saver(store, Path(setup.data_dir), self.tell, self.wake, self.fail)
+        folder, models_dir = Path(setup.data_dir), Path(setup.models_dir) if setup.models_dir else None
+        cache = Cache(store, folder, catalogue, setup.engine, models_dir, lambda: self.engines.words)
+        self.saver = Saver(store, folder, self.tell, self.wake, self.fail, cache)
 
     def tell(self, event: str, **message: object) -> None:
         """To the page. The page gone means the end, which standard input brings about."""

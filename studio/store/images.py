@@ -9,7 +9,7 @@ from models.errors import NotFound
 from pipelines.judge import Mark
 from studio.store.db import Store, now
 from studio.store.jobs import LARGEST_ID, NotNow
-from studio.store.people import Who, visible
+from studio.store.people import EVERYONE, Who, visible
 
 Row = sqlite3.Row
 
@@ -29,9 +29,9 @@ def image_row(store: Store, image: int, who: Who | None = None, drawn: bool = Tr
 
 
 def of_job(store: Store, job: int, who: Who | None = None) -> list[sqlite3.Row]:
-    """The candidates of a job in number order; for `who` without those that somebody else has thrown away."""
+    """The candidates of a job in number order; for `who` those they may see, which somebody else may have thrown away since."""
     rows = store.db.execute("SELECT * FROM images WHERE job_id = ? ORDER BY number", [job]).fetchall()
-    return [row for row in rows if who is None or row["trashed"] is None or row["person"] == who.name]
+    return [row for row in rows if who is None or _shown(row, who)]
 
 
 def history(store: Store, who: Who, before: int | None, limit: int) -> list[sqlite3.Row]:
@@ -43,25 +43,31 @@ def history(store: Store, who: Who, before: int | None, limit: int) -> list[sqli
     ).fetchall()
 
 
-def children(store: Store, ids: Sequence[int]) -> dict[int, list[int]]:
-    """Drawn pictures made from each of `ids`."""
+def children(store: Store, ids: Sequence[int], who: Who | None = None) -> dict[int, list[int]]:
+    """Drawn pictures made from each of `ids`, as far as `who` may see them; those that are shared with everyone when it is None."""
     found: dict[int, list[int]] = {image: [] for image in ids}
     marks = ", ".join("?" * len(ids))
-    where = f"parent IN ({marks}) AND state = 'drawn' AND trashed IS NULL"
-    for row in store.db.execute(f"SELECT id, parent FROM images WHERE {where} ORDER BY id", list(ids)):
+    seen, values = visible(who) if who is not None else ("images.shared = ?", [EVERYONE])
+    where = f"parent IN ({marks}) AND state = 'drawn' AND trashed IS NULL AND {seen}"
+    for row in store.db.execute(f"SELECT id, parent FROM images WHERE {where} ORDER BY id", [*ids, *values]):
         found[row["parent"]].append(row["id"])
     return found
 
 
-def lineage(store: Store, image: int) -> list[sqlite3.Row]:
-    """The picture and those it was made from, oldest first."""
-    return store.db.execute(
+def lineage(store: Store, image: int, who: Who | None = None) -> list[sqlite3.Row]:
+    """The picture and those it was made from, oldest first; for `who` without those they may not see."""
+    rows = store.db.execute(
         """WITH RECURSIVE line(id, depth) AS (
             SELECT ?, 0 UNION ALL SELECT images.parent, depth + 1 FROM line JOIN images ON images.id = line.id
             WHERE images.parent IS NOT NULL AND depth < 100)
         SELECT images.* FROM line JOIN images ON images.id = line.id ORDER BY depth DESC""",
         [image],
     ).fetchall()
+    return [row for row in rows if who is None or _shown(row, who)]
+
+
+def _shown(row: sqlite3.Row, who: Who) -> bool:
+    return row["person"] == who.name or (row["trashed"] is None and who.sees(row["person"], row["shared"]))
 
 
 def mark_drawn(

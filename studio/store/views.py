@@ -9,6 +9,7 @@ from typing import Any
 from studio.store import boards, images
 from studio.store.db import Store
 from studio.store.people import Who
+from studio.store.pins import pinned
 from studio.store.scores import Percentiles
 
 Json = dict[str, Any]
@@ -22,6 +23,8 @@ def job_view(store: Store, row: sqlite3.Row) -> Json:
     return {name: row[name] for name in names} | {
         "request": json.loads(row["request"]),
         "error": json.loads(row["error"]) if row["error"] else None,
+        "cached": row["served"] > 0,
+        "served": row["served"],
         "done": done,
         "paused": bool(row["paused"]),
         "position": None,
@@ -37,11 +40,12 @@ def image_views(store: Store, rows: Sequence[sqlite3.Row], percentiles: Percenti
     who: whose boards are told, and whose pictures are "mine"; None: nobody's.
     """
     ids = [row["id"] for row in rows]
-    scores, made_from = images.scores_of(store, ids), images.children(store, ids)
+    scores, made_from = images.scores_of(store, ids), images.children(store, ids, who)
     placed = boards.boards_of(store, ids, who) if who is not None else {}
+    in_library = pinned(store, ids)
     return [
         _image_view(row, scores[row["id"]], made_from[row["id"]], percentiles)
-        | {"boards": placed.get(row["id"], []), "mine": who is not None and row["person"] == who.name}
+        | {"boards": placed.get(row["id"], []), "mine": who is not None and row["person"] == who.name, "pinned": row["id"] in in_library}
         for row in rows
     ]
 
@@ -51,7 +55,7 @@ def _image_view(row: sqlite3.Row, scores: list[sqlite3.Row], made_from: list[int
     # A person's word wins over the verdict; the reasons stay, for they are what was overruled.
     verdict = row["verdict"] if kept is None else "kept" if kept else "rejected"
     same = ("number", "seed", "state", "width", "height", "rank", "tier", "card", "prompt", "parent", "steps", "guidance", "seconds",
-            "rating", "note", "trashed", "shared", "person")  # fmt: skip
+            "rating", "note", "trashed", "shared", "person", "served_from")  # fmt: skip
     return {name: row[name] for name in same} | {
         "id": row["id"],
         "job": row["job_id"],

@@ -1,0 +1,145 @@
+"""What can be changed while the studio runs: one table of settings, and their values in SQLite.
+
+A new setting is a line of TABLE; the Settings tab, GET and POST /api/settings and the checks follow from it. Values are JSON in the
+tables `settings` (the studio's, changed by an admin) and `preferences` (each person's own).
+"""
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from models.errors import BadInput, NotFound, StudioError
+from pipelines.fields import one_of, real, shown, text, whole
+from studio.store import Store
+from studio.store.people import Who
+
+Kind = Literal["switch", "whole", "number", "choice", "folders"]
+FOLDERS_LIMIT, PATH_LIMIT = 20, 1000
+
+
+class NotYours(StudioError):
+    """Only an admin, or only the owner, may do this."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting. words: what it does, in a sentence. low, high: bounds of a number. unit: behind its field. own: each person's own."""
+
+    name: str  # "group.name"
+    kind: Kind
+    default: Any
+    title: str
+    words: str
+    low: float = 0
+    high: float = 0
+    unit: str = ""
+    choices: tuple[str, ...] = ()
+    own: bool = False
+
+    @property
+    def group(self) -> str:
+        return self.name.split(".")[0]
+
+    def read(self, value: object) -> Any:
+        """The value as it is kept; null means the default. Raises BadInput that names the setting."""
+        given: Mapping[object, object] = {self.name: value}
+        if value is None:
+            return self.default
+        if self.kind == "switch":
+            if not isinstance(value, bool):
+                raise BadInput(self.name, f"{self.title} must be true or false; this is {shown(value)}.")
+            return value
+        if self.kind == "whole":
+            return whole(given, self.name, int(self.low), int(self.high), None)
+        if self.kind == "number":
+            return real(given, self.name, self.low, self.high, None)
+        if self.kind == "choice":
+            return one_of(given, self.name, self.choices, self.default, "choices")
+        return self._folders(value)
+
+    def _folders(self, value: object) -> list[str]:
+        if not isinstance(value, list) or len(value) > FOLDERS_LIMIT:
+            raise BadInput(self.name, f"{self.title} must be a list of at most {FOLDERS_LIMIT} folders; this is {shown(value)}.")
+        found = []
+        for place, entry in enumerate(value):
+            path = text({"folder": entry}, "folder", PATH_LIMIT, f"{self.name}.{place}")
+            if not path:
+                continue
+            folder = Path(path).expanduser()
+            if not folder.is_absolute() or not folder.is_dir():
+                raise BadInput(f"{self.name}.{place}", f"{path} is not a folder of this machine.", "", "Give its whole path.")
+            found.append(str(folder))
+        return list(dict.fromkeys(found))
+
+
+TABLE = (
+    Setting("similar.threshold", "number", 0.5, "Similar prompts", "How alike an earlier prompt must be to be offered; 1 is the same.", 0, 1),
+    Setting("cache.days", "whole", 90, "Keep served results", "An exact result not asked for this long is drawn anew.", 1, 3650, "days"),
+    Setting("retention.trash_days", "whole", 30, "Empty the trash after", "Files in the trash are deleted after this; 0 keeps them.", 0, 3650, "days"),
+    Setting("retention.days", "whole", 0, "Retire pictures after", "Unrated, unkept ones go to the trash; 0 keeps them.", 0, 36500, "days"),
+    Setting("retention.gigabytes", "number", 0, "Space for pictures", "Above it the oldest unkept go to the trash; 0 is no limit.", 0, 1e6, "GB"),
+    Setting("models.folders", "folders", (), "Folders with models", "Of ComfyUI, Forge and others, so that nothing is fetched twice."),
+    Setting("export.strip", "switch", False, "Export without settings", "Prompts, seeds and scores are left out of what you export.", own=True),
+    Setting("login.idle_days", "number", 7, "Log out when idle", "A browser that asked nothing for this long must log in again.", 0.01, 90, "days"),
+    Setting("login.days", "number", 30, "Log in again after", "However busy a browser was.", 0.01, 365, "days"),
+)  # fmt: skip
+
+
+class Settings:
+    """The values of TABLE's settings. Any thread may ask and set."""
+
+    def __init__(self, store: Store, table: tuple[Setting, ...] = TABLE) -> None:
+        self.table = {setting.name: setting for setting in table}
+        self._store = store
+        self._listeners: list[tuple[str, Callable[[Any], object]]] = []
+
+    def get(self, name: str, who: Who | None = None) -> Any:
+        """The value of a setting; `who` is asked for with a person's own. KeyError for a name that is not in the table."""
+        setting = self.table[name]
+        kept = self._own(name, who) if setting.own else self._store.setting(name)
+        return setting.default if kept is None else json.loads(kept)
+
+    def set(self, changes: Mapping[str, object], who: Who) -> None:
+        """All of `changes` or none. Raises NotFound, NotYours, and BadInput that names the setting."""
+        read = {}
+        for name, value in changes.items():
+            setting = self.table.get(name)
+            if setting is None:
+                raise NotFound(f"There is no setting {shown(name)}.")
+            if not setting.own and not who.admin:
+                raise NotYours(f"{setting.title} is set for everybody.", "Only an admin may change it.", "Ask one.")
+            read[name] = setting.read(value)
+        with self._store.write() as db:
+            for name, value in read.items():
+                if self.table[name].own:
+                    db.execute(
+                        "INSERT INTO preferences VALUES (?, ?, ?) ON CONFLICT (person, name) DO UPDATE SET value = excluded.value",
+                        [who.name, name, json.dumps(value)],
+                    )
+                else:
+                    self._store.set(name, json.dumps(value))
+        for name, call in self._listeners:
+            if name in read:
+                call(read[name])
+
+    def on_change(self, name: str, call: Callable[[Any], object]) -> None:
+        """`call(value)` whenever the setting is set, on the thread that sets it."""
+        self._listeners.append((self.table[name].name, call))
+
+    def view(self, who: Who) -> list[dict[str, Any]]:
+        """Every setting with its value, for the page."""
+        shown_fields = ("name", "group", "kind", "title", "words", "default", "low", "high", "unit", "choices", "own")
+        return [
+            {field: getattr(setting, field) for field in shown_fields}
+            | {"value": self.get(setting.name, who), "may_change": setting.own or who.admin}
+            for setting in self.table.values()
+        ]
+
+    def _own(self, name: str, who: Who | None) -> str | None:
+        if who is None:
+            return None
+        row = self._store.db.execute("SELECT value FROM preferences WHERE person = ? AND name = ?", [who.name, name]).fetchone()
+        return row["value"] if row else None
