@@ -32,10 +32,14 @@ DRAWN = Outlook(None, 0.0, 0.0)
 
 
 class Queue:
-    """What can be said of the queue. Any thread may ask. device: the words under which this machine's timings are kept."""
+    """What can be said of the queue. Any thread may ask.
 
-    def __init__(self, store: Store, device: Callable[[], str]) -> None:
-        self._store, self._device = store, device
+    device: the words under which this machine's timings are kept. live: seconds left of each job that is being drawn right now, as
+    its own steps tell, with nobody else's work in between.
+    """
+
+    def __init__(self, store: Store, device: Callable[[], str], live: Callable[[], Mapping[int, float]] = dict) -> None:
+        self._store, self._device, self._live = store, device, live
         self._lock = threading.Lock()
         self._plan: dict[int, Outlook] = {}
         self._made = self._until = 0.0
@@ -61,7 +65,7 @@ class Queue:
     def _foresee(self) -> None:
         # Noted before looking, so that a change that comes meanwhile is seen the next time.
         started, changes = time.monotonic(), self._changes
-        words, moment = self._device(), datetime.now(UTC)
+        words, moment, live = self._device(), datetime.now(UTC), self._live()
         known: dict[tuple[str, int, int], Timing] = {}
         waiting = []
         for row in open_jobs(self._store):
@@ -69,7 +73,7 @@ class Queue:
             if key not in known:
                 known[key] = timing(self._store, words, *key)
             batches = row["tasks"] + row["leased"]
-            seconds = known[key].of_draft(row["pictures"], row["steps"])
+            seconds = live.get(row["id"], known[key].of_draft(row["pictures"], row["steps"]))
             waiting.append(
                 Waiting(
                     job=row["id"], person=row["person"], priority=row["priority"], place=row["place"], card=row["card"],

@@ -176,11 +176,11 @@ class Row {
       PRIORITIES.map(([value, text]) => h("option", { value, text })));
     const button = (text, act) => h("button", { type: "button", class: "cs-plain", text, onclick: act });
     return h("div", { class: "cs-queue-line", hidden: true },
-      h("label", { for: this.time.id, text: "Start" }), this.time,
+      h("span", {}, h("label", { for: this.time.id, text: "Start" }), this.time),
       button("Set", () => this.time.value && this.start(new Date(this.time.value))),
       button(`Tonight, ${clock(tonight())}`, () => this.start(tonight())),
       button("At once", () => this.start(null)),
-      h("label", { for: this.priority.id, text: "Priority" }), this.priority);
+      h("span", {}, h("label", { for: this.priority.id, text: "Priority" }), this.priority));
   }
 
   show(job, { first, last }) {
@@ -212,7 +212,7 @@ class Row {
     else if (waits) parts.push(`starts ${day(new Date(job.not_before))}`);
     else if (job.state === "running" && job.step) parts.push(`step ${job.step}/${job.steps}`);
     parts.push(job.done ? `${job.done} of ${job.draft} drawn` : `${job.draft} to draw`);
-    if (!job.paused && job.eta !== null && job.eta !== undefined) parts.push(job.eta < 1 ? "nearly done" : `done in ${duration(job.eta)}`);
+    if (!job.paused && !waits && job.eta !== null && job.eta !== undefined) parts.push(job.eta < 1 ? "nearly done" : `done in ${duration(job.eta)}`);
     this.how.textContent = parts.join(" · ");
     this.bar.style.setProperty("--done", job.draft ? (job.done + (job.step && job.done < job.draft ? job.step / job.steps : 0)) / job.draft : 0);
     this.element.setAttribute("aria-label", `${this.prompt.textContent}: ${parts.slice(1).join(", ")}`);
