@@ -7,6 +7,7 @@ and seeds filled in from the tier) or `BadInput` that names the field, dotted wh
 from __future__ import annotations
 
 import difflib
+import re
 import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
@@ -28,6 +29,9 @@ LORA_WEIGHT_LIMIT = 4.0
 USUAL_STRENGTH = 0.5  # of img2img, where the tier names none
 
 Where = Literal["local", "cloud allowed"]
+# A picture to start from: the number of one in the history, or the SHA-256 (64 hex digits) of a file that a person brought.
+PictureId = int | str
+UPLOAD = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Request:
 
     size: name of an aspect ratio of the tier ("4:5"). draft: candidates, 1..240. keep: how many to deliver, 1..draft.
     seeds: one a candidate, candidate number n has seeds[n - 1]; seed: the first of them.
-    image: id of a picture in history, used as `role` says; strength: 0 < strength <= 1, only with "img2img".
+    image: a picture in history or one that was uploaded, used as `role` says; strength: 0 < strength <= 1, only with "img2img".
     parent: id of the picture this request was promoted from. where: the one place that allows spending money.
     """
 
@@ -60,7 +64,7 @@ class Request:
     steps: int = 1
     guidance: float = 0.0
     loras: tuple[LoraChoice, ...] = ()
-    image: int | None = None
+    image: PictureId | None = None
     role: Role = "none"
     strength: float | None = None
     profile: str = "generic"
@@ -234,14 +238,14 @@ def _lora(entry: object, field: str, known: Collection[str]) -> LoraChoice:
     return LoraChoice(name, real(entry, "weight", -LORA_WEIGHT_LIMIT, LORA_WEIGHT_LIMIT, 1.0, f"{field}.weight"))
 
 
-def _start_picture(data: Mapping[object, object], tier: Tier, card: ModelCard) -> tuple[int | None, Role, float | None]:
-    image = whole(data, "image", 1, WHOLE_LIMIT - 1, None)
+def _start_picture(data: Mapping[object, object], tier: Tier, card: ModelCard) -> tuple[PictureId | None, Role, float | None]:
+    image = _picture(data)
     role = cast(Role, one_of(data, "role", ("none", "img2img", "reference"), "none", "roles of a picture"))
     strength = real(data, "strength", 0.0, 1.0, None)
     if role == "none":
         if image is not None:
             raise BadInput(
-                "role", f"Picture {image} has no role.", todo='Say "img2img" to start from it, or "reference" to show it to the model.'
+                "role", "The picture has no role.", todo='Say "img2img" to start from it, or "reference" to show it to the model.'
             )
         if strength is not None:
             raise BadInput(
@@ -263,6 +267,15 @@ def _start_picture(data: Mapping[object, object], tier: Tier, card: ModelCard) -
     if strength == 0:
         raise BadInput("strength", "strength must be more than 0 and at most 1; you asked for 0.", "Nothing new would be drawn.")
     return image, role, strength or tier.strength or USUAL_STRENGTH
+
+
+def _picture(data: Mapping[object, object]) -> PictureId | None:
+    value = data.get("image")
+    if not isinstance(value, str):
+        return whole(data, "image", 1, WHOLE_LIMIT - 1, None)
+    if not UPLOAD.fullmatch(value):
+        raise BadInput("image", f"{shown(value)} names no picture.", todo="Choose one from the history, or drop a file on the page.")
+    return value
 
 
 def _other_role(card: ModelCard) -> str:

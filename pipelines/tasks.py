@@ -13,7 +13,7 @@ from models.spec import ImageSpec, LoraUse
 
 if TYPE_CHECKING:
     from models.cards import Catalogue, ModelCard
-    from pipelines.request import Request
+    from pipelines.request import PictureId, Request
 
 Reader = TypeVar("Reader")
 
@@ -62,12 +62,12 @@ class Draft:
 def tasks_for(
     request: Request,
     catalogue: Catalogue,
-    image_path: Callable[[int], Path] | None = None,
+    image_path: Callable[[PictureId], Path] | None = None,
     lora_path: Callable[[str], Path] | None = None,
 ) -> list[Draft]:
     """The batches of a request, in the order in which they are to be drawn; numbers 1..draft occur once each.
 
-    image_path: the file of a picture in history by its id, needed when the request starts from one; it raises NotFound.
+    image_path: the file of a picture by its id, needed when the request starts from one; it raises what the picture lacks.
     lora_path: the file of a LoRA by its name, needed when the request uses one. Raises NotFound for an unknown family or tier.
     """
     tier, card = catalogue.tier(request.family, request.tier)

@@ -2,17 +2,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
 
 from models.cards import Catalogue, ModelCard
 from models.scorers import score_all, scorers_for
-from models.spec import Score, ScoreContext, Scorer
-from pipelines.judge import Profile, judge, load_profiles, select
+from models.spec import ScoreContext, Scorer
+from pipelines.judge import judge, load_profiles
 from pipelines.tasks import Draft
 from studio import files
+from studio.choosing import choose
 from studio.store import Store, images, jobs
 from studio.store.jobs import Task
 from studio.store.timings import learn
@@ -58,19 +59,10 @@ class Judge:
                 # One that passes has no verdict before it was compared with its siblings.
                 images.set_verdict(db, row["id"], None if verdict.verdict == "spare" else verdict.verdict, verdict.reasons, None)
             if jobs.close_judge(db, task):
-                changed = self._choose(task.job, job["keep"], job["card"], profile)
+                changed = choose(self._store, task.job, job["keep"], job["card"], profile)
                 jobs.finish_job(db, task.job)
         learn(self._store, self.device, draft.card, draft.spec.width, draft.spec.height, judge=seconds)
         return changed
-
-    def _choose(self, job: int, keep: int, card: str, profile: Profile) -> list[int]:
-        """Verdicts over all measured candidates of a job, inside the caller's transaction."""
-        rows = [row for row in images.of_job(self._store, job) if row["state"] == "drawn"]
-        measured = images.scores_of(self._store, [row["id"] for row in rows])
-        ids = {row["number"]: row["id"] for row in rows if measured[row["id"]]}
-        for number, verdict in select({number: _scores(measured[image]) for number, image in ids.items()}, keep, profile, card).items():
-            images.set_verdict(self._store.db, ids[number], verdict.verdict, verdict.reasons, verdict.rank)
-        return list(ids.values())
 
     def _open(self, path: str) -> Image.Image:
         with Image.open(files.find_picture(self._folder, path)) as image:
@@ -80,7 +72,3 @@ class Judge:
         if card not in self._scorers:
             self._scorers[card] = self._make_scorers(self._catalogue.card(card))
         return self._scorers[card]
-
-
-def _scores(rows: Sequence[images.Row]) -> list[Score]:
-    return [Score(row["dimension"], row["value"], row["scorer"], row["version"], row["note"]) for row in rows]

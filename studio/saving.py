@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from models.spec import Picture
 from pipelines.tasks import Draft
 from studio import files
+from studio.cache import Cache
 from studio.store import Store, images, jobs
 from studio.store.jobs import Task
 
@@ -22,10 +23,14 @@ class Tell(Protocol):
 
 
 class Saver:
-    """A small pool that writes pictures. `fail(task, error)` hears of what went wrong; `wake` is set when scoring can begin."""
+    """A small pool that writes pictures. `fail(task, error)` hears of what went wrong; `wake` is set when scoring can begin;
+    `cache` learns from what each was made."""
 
-    def __init__(self, store: Store, folder: Path, tell: Tell, wake: threading.Event, fail: Callable[[Task, BaseException], None]) -> None:
+    def __init__(
+        self, store: Store, folder: Path, tell: Tell, wake: threading.Event, fail: Callable[[Task, BaseException], None], cache: Cache
+    ) -> None:
         self._store, self._folder, self._tell, self._wake, self._fail = store, folder, tell, wake, fail
+        self._cache = cache
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="saver")
         self._room = threading.BoundedSemaphore(PENDING)
         self._pending: set[Future[None]] = set()
@@ -76,11 +81,14 @@ class Saver:
             path = files.picture_path(about["created"], task.job, number)
             text = files.metadata(draft.spec, picture.seed, number, picture.image, draft.card, about, picture.details)
             files.write_picture(self._folder, path, picture.image, text)
+            key = self._cache.key(draft, picture.seed, picture.details)
             with self._store.write() as db:
                 image = images.mark_drawn(
                     db, task.job, number, path=path, width=picture.image.width, height=picture.image.height,
                     seconds=picture.seconds, details=picture.details,
                 )  # fmt: skip
+                if image is not None and key is not None:
+                    self._cache.stamp(db, image, key, draft.card, picture.details)
                 jobs.made_progress(db, task)
                 whole = jobs.close_draft(db, task, stopped=False)
         except Exception as error:  # noqa: BLE001 - handed to the worker, which logs it whole

@@ -3,11 +3,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from models.errors import BadInput
 from studio.doors.base import Asking, Body, Json, file_answer, only
+from studio.strip import stripped
 from studio.studio import Studio
 
 
@@ -70,8 +71,12 @@ def pictures(studio: Studio) -> APIRouter:
     router = APIRouter()
 
     @router.get("/image/{image}.png")
-    def picture(request: Request, image: int, who: Asking, download: bool = False) -> Any:
+    def picture(request: Request, image: int, who: Asking, download: bool = False, strip: bool | None = None) -> Any:
         path = studio.picture_file(image, who)
+        if strip or (strip is None and download and studio.settings.get("export.strip", who)):
+            name = f'attachment; filename="contact-sheet-{path.name}"' if download else "inline"
+            headers = {"Cache-Control": "private, no-cache", "Content-Disposition": name}
+            return Response(stripped(path), media_type="image/png", headers=headers)
         return file_answer(request, path, "image/png", f"contact-sheet-{path.name}" if download else None)
 
     @router.get("/thumb/{image}.webp")

@@ -11,9 +11,9 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from models.errors import Unavailable
-from studio.store.schema import migrations, now
+from studio.store.schema import days_ago, migrations, now
 
-__all__ = ["Store", "now"]
+__all__ = ["Store", "days_ago", "now"]
 
 BUSY_MS = 5000
 
