@@ -42,7 +42,7 @@ export class Frame {
     this.stars = h("span", { class: "cs-stars", "aria-hidden": "true", hidden: true });
     this.marks = h("ul", { class: "cs-marks", "aria-hidden": "true" });
     this.why = h("span", { class: "cs-why" });
-    this.restore = h("button", { type: "button", class: "cs-restore", tabindex: "-1", text: "Keep anyway", hidden: true, onclick: () => keep(this.image) });
+    this.restore = h("button", { type: "button", class: "cs-restore", tabindex: "-1", hidden: true, onclick: () => keep(this.image) }, "Keep", h("span", { text: " anyway" }));
     this.tip = h("div", { class: "cs-tip", "aria-hidden": "true" });
     this.element = h("li", { class: "cs-frame", data: { state: "waiting" } },
       h("div", { class: "cs-edge" }, h("span", { class: "cs-number", text: String(number) }), this.stars, this.badge),
