@@ -4,9 +4,9 @@ It is the only part of the studio that opens the network, and it is started by a
 output, and ends when its standard input does; whatever had arrived by then stays, and the same order goes on from there.
 
 huggingface_hub lists, authorises, transfers and lays out its cache. The one thing done here is to keep what arrived: from 2.x on its
-own downloads write to a file of random name that is deleted on any failure, so 9 GB of a 10 GB file would come twice. Here each file grows as
-`blobs/ETAG.part.incomplete` (or NAME.part in a plain folder), goes on where it ended, is checked against its SHA-256, and is then
-handed to huggingface_hub, which finds the blob in its place and links it.
+own downloads write to a file of random name that is deleted on any failure, so 9 GB of a 10 GB file would come twice. Here each
+file grows as `blobs/ETAG.part.incomplete` (or NAME.part in a plain folder), goes on where it ended, is checked against its SHA-256,
+and is then handed to huggingface_hub, which finds the blob in its place and links it.
 """
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ Tell = Callable[[dict[str, Any]], None]
 
 def wanted(files: Iterable[Remote], without: Iterable[str] = ()) -> list[Remote]:
     """Those that diffusers reads, small ones first; of parts in `without` the weights stay away."""
-    from huggingface_hub.utils import filter_repo_objects
+    from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]
 
     ignore = [*IGNORE, *(f"{part}/*.safetensors*" for part in without)]
     chosen = filter_repo_objects(files, allow_patterns=list(ALLOW), ignore_patterns=ignore, key=lambda file: file.path)
@@ -125,6 +125,7 @@ class Download:
 
     def _plan(self) -> list[Remote]:
         from huggingface_hub import HfApi
+        from huggingface_hub.hf_api import RepoFile
 
         api = HfApi(token=self.order.token or None)
         try:
@@ -132,7 +133,7 @@ class Download:
                 info = api.model_info(self.order.repo, revision=self.order.revision)
                 self._commit = str(info.sha)
             tree = api.list_repo_tree(self.order.repo, recursive=True, revision=self._commit)
-            files = [Remote(one.path, one.size, one.lfs.sha256 if one.lfs else "") for one in tree if hasattr(one, "size")]
+            files = [Remote(one.path, one.size, one.lfs.sha256 if one.lfs else "") for one in tree if isinstance(one, RepoFile)]
         except Exception as error:
             raise self._refusal(error) from error
         chosen = wanted(files, self.order.without)
@@ -154,7 +155,7 @@ class Download:
             raise Refused(
                 "space",
                 "There is not enough room on the disk.",
-                f"{_gb(needed)} are still to come and {_gb(self.order.reserve)} should stay free, but only {_gb(free)} are free at {place}.",
+                f"{_gb(needed)} are still to come and {_gb(self.order.reserve)} should stay free; {_gb(free)} are free at {place}.",
                 "Make room, then resume.",
             )
 
@@ -206,7 +207,7 @@ class Download:
         """Brings one file to its place; where an address runs out half way (they are signed for an hour) it asks for another."""
         from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
         from huggingface_hub.errors import HfHubHTTPError
-        from huggingface_hub.utils import WeakFileLock
+        from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
 
         url = hf_hub_url(self.order.repo, file.path, revision=self._commit)
         for left in reversed(range(TRIES)):
@@ -239,7 +240,7 @@ class Download:
 
     def _receive(self, file: Remote, location: str, part: Path) -> None:
         from huggingface_hub.file_download import http_get
-        from huggingface_hub.utils import build_hf_headers
+        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
         ours = urlsplit(location).netloc == urlsplit(_endpoint()).netloc
         # A token is for the hub; the store that it points to has its own signature in the address.
@@ -254,7 +255,7 @@ class Download:
         if file.sha256 and digest != file.sha256:
             self._progress.add(-file.size)
             part.unlink()
-            raise Refused("damaged", f"{file.path} arrived damaged.", "It is not what the hub says it holds.", "Resume: it is fetched again.")
+            raise Refused("damaged", f"{file.path} arrived damaged.", "It is not what the hub says it is.", "Resume: it is fetched again.")
 
     def _lock(self, etag: str) -> Path:
         return Path(self.order.cache) / ".locks" / self._cached.name / f"{etag}.lock"
@@ -277,7 +278,12 @@ class Download:
     def _refusal(self, error: Exception) -> Refused:
         """An error of huggingface_hub, of the network or of the disk, in words."""
         from huggingface_hub.errors import (
-            EntryNotFoundError, GatedRepoError, HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError, RevisionNotFoundError,
+            EntryNotFoundError,
+            GatedRepoError,
+            HfHubHTTPError,
+            OfflineModeIsEnabled,
+            RepositoryNotFoundError,
+            RevisionNotFoundError,
         )  # fmt: skip
 
         page = f"{_endpoint()}/{self.order.repo}"
@@ -287,11 +293,13 @@ class Download:
         if isinstance(error, GatedRepoError):
             if self.order.token:
                 why = "The account of the token given here has not been let in."
-                return Refused("gated", f"{self.order.repo} asks for its licence to be accepted.", why, f"Accept it at {page}, then resume.")
+                what = f"{self.order.repo} asks for its licence to be accepted."
+                return Refused("gated", what, why, f"Accept it at {page}, then resume.")
             why = "It is gated: the hub wants to know who downloads it."
             return Refused("gated", f"{self.order.repo} needs a token.", why, f"Accept the licence at {page}, then give a token here.")
         if isinstance(error, RevisionNotFoundError | EntryNotFoundError):
-            return Refused("gone", f"{self.order.repo} has no revision {self._commit or self.order.revision} with that file.", "It was taken back.")
+            missing = f"{self.order.repo} has no revision {self._commit or self.order.revision} with that file."
+            return Refused("gone", missing, "It was taken back.")
         if status in (401, 403) and self.order.token:
             return Refused("token", "The hub does not take the token.", f"It answered {status}.", "Give another one, then resume.")
         if isinstance(error, RepositoryNotFoundError) or status in (401, 403, 404):
@@ -301,7 +309,8 @@ class Download:
         if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.EIO):
             return Refused("disk", "The weights cannot be written.", str(error), "Mend that, then resume.")
         why = "Hub access is off (HF_HUB_OFFLINE)." if isinstance(error, OfflineModeIsEnabled) else f"{type(error).__name__}: {error}"[:300]
-        return Refused("network", "The hub cannot be reached, or the connection was lost.", why, "Resume when it is back: what arrived is kept.")
+        what = "The hub cannot be reached, or the connection was lost."
+        return Refused("network", what, why, "Resume when it is back: what arrived is kept.")
 
 
 class _Stopped(Exception):
@@ -411,7 +420,7 @@ def _gb(count: int) -> str:
 
 
 def main() -> None:
-    """Fulfils the order on standard input. Lines out: plan, progress, and last one of {"event": "done", "folder"} and {"event": "failed"}."""
+    """Fulfils the order on standard input. Lines out: plan, progress, and at last {"event": "done", "folder"} or {"event": "failed"}."""
     os.environ.update(HF_HUB_OFFLINE="0", HF_HUB_DISABLE_XET="1", HF_HUB_DISABLE_PROGRESS_BARS="1", HF_HUB_DISABLE_TELEMETRY="1")
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     order = Order.from_line(sys.stdin.buffer.readline())

@@ -17,8 +17,8 @@ from diffusers.hooks.layerwise_casting import apply_layerwise_casting
 from models.cards import ModelCard
 from models.errors import BadInput, Unavailable
 from models.memory import MemoryPlan
-from models.spec import LoraUse
 from models.single_loading import load_single
+from models.spec import LoraUse
 from models.weights import Where, find_model
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp8": torch.bfloat16}

@@ -1,4 +1,4 @@
-"""Parts of a model from single files (see `models.singles`), through diffusers' and transformers' own readers. Only a worker imports this."""
+"""Parts of a model from single files (see `models.singles`), by diffusers' and transformers' own readers. Only a worker imports this."""
 from __future__ import annotations
 
 import json

@@ -119,7 +119,8 @@ def _transformer_problem(shapes: Shapes, config: Mapping[str, Any]) -> str:
 def _encoder_problem(shapes: Shapes, kind: str, config: Mapping[str, Any]) -> str:
     if kind == "gguf":
         return "Text encoders are read as safetensors only."
-    words = next((shapes[key] for key in ("shared.weight", "encoder.embed_tokens.weight", "model.embed_tokens.weight") if key in shapes), None)
+    names = ("shared.weight", "encoder.embed_tokens.weight", "model.embed_tokens.weight")
+    words = next((shapes[key] for key in names if key in shapes), None)
     if words is None:
         return "It holds no text encoder in the layout of transformers."
     width = config.get("d_model") or config.get("hidden_size")

@@ -4,7 +4,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -27,7 +27,8 @@ class Shelves:
     folders: tuple[Path, ...] = ()
 
 
-Where = Shelves | Path | str | None  # a path means `models_dir`
+# A path means `models_dir`; a function is asked each time, for folders are added while a studio runs.
+Where = Shelves | Path | str | Callable[[], Shelves] | None
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,8 @@ def find_weights(card: ModelCard, where: Where = None) -> Path:
 
 
 def _shelves(where: Where) -> Shelves:
+    if callable(where):
+        return where()
     if isinstance(where, Shelves):
         return where
     return Shelves(Path(where)) if where else Shelves()

@@ -1,40 +1,39 @@
 """The engine that is loaded: one a card, the old one freed before another is loaded."""
 from __future__ import annotations
 
-from pathlib import Path
-
 from models.cards import Catalogue, ModelCard
 from models.memory import Machine
 from models.scorers import scorers_for
 from models.scorers.technical import Technical
 from models.spec import Engine, Scorer
+from models.weights import Where
 
 
 class Engines:
     """kind: "local", or "scripted[:SECONDS A STEP]" for tests."""
 
-    def __init__(self, kind: str, catalogue: Catalogue, device: str | None, models_dir: Path | None, lowvram: bool = False) -> None:
+    def __init__(self, kind: str, catalogue: Catalogue, device: str | None, where: Where, lowvram: bool = False) -> None:
         self.kind, _, seconds = kind.partition(":")
         self._step_seconds = float(seconds or 0)
-        self._catalogue, self._device, self._models_dir = catalogue, device, models_dir
+        self._catalogue, self._device, self._where = catalogue, device, where
         self._lowvram = lowvram
         self.card: str | None = None  # the one that is loaded
         self._engine: Engine | None = None
-        self._machine: Machine | None = None
+        self.machine: Machine | None = None  # None before `prepare`, and for scripts
 
     @property
     def words(self) -> str:
         """The device in words; "" before `prepare`."""
         if self.kind == "scripted":
             return "Scripted engine"
-        return self._machine.words if self._machine else ""
+        return self.machine.words if self.machine else ""
 
     def prepare(self) -> None:
         """Imports torch and looks at the device. Raises Unavailable."""
-        if self.kind != "scripted" and self._machine is None:
+        if self.kind != "scripted" and self.machine is None:
             from models.machine import probe
 
-            self._machine = probe(self._device, self._lowvram)
+            self.machine = probe(self._device, self._lowvram)
 
     def get(self, card: str) -> Engine:
         """The engine of a card, which loads when it first draws. Raises NotFound, Unavailable."""
@@ -62,5 +61,5 @@ class Engines:
         self.prepare()
         from models.local import LocalEngine
 
-        assert self._machine is not None
-        return LocalEngine(found, self._machine, models_dir=self._models_dir)
+        assert self.machine is not None
+        return LocalEngine(found, self.machine, models_dir=self._where)

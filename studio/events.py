@@ -144,7 +144,7 @@ class Watcher:
             key = (event, data["job"], data["number"])
         elif event == "step":
             key = (event, data["job"], *data["numbers"])
-        elif event in ("job", "image"):
+        elif event in ("job", "image", "download"):
             key = (event, data["id"])
         else:
             key = (event,)

@@ -126,7 +126,7 @@ def preview_jpeg(image: Image.Image) -> bytes:
 def metadata(
     spec: ImageSpec, seed: int, number: int, image: Image.Image, model: str, job: Mapping[str, Any], details: Mapping[str, object]
 ) -> dict[str, str]:
-    """Both text chunks of a picture. `job`: id, request (a dict), card, lineage (ids, oldest first).
+    """Both text chunks of a picture. `job`: id, request (a dict), card, licence (of the card), lineage (ids, oldest first).
 
     Scores are written as known, and at this moment none are: they are measured from this very file and kept in the database.
     """
@@ -136,6 +136,7 @@ def metadata(
         "number": number,
         "seed": seed,
         "card": job["card"],
+        "licence": job.get("licence"),
         "request": job["request"],
         "lineage": list(job["lineage"]),
         "scores": [],

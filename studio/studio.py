@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from studio.imports import Imports
 from studio.queueing import Queue, take_placing, veiled
 from studio.sessions import Sessions
 from studio.settings import Settings
+from studio.shelf import Shelf
 from studio.similar import Similar
 from studio.store import Store, images, jobs, views
 from studio.store.jobs import AS_IT_COMES, Placing
@@ -57,7 +59,8 @@ class Progress:
 class Studio:
     """Everything behind the page. Handlers call it from any thread; `start` brings up the worker, `stop` ends it.
 
-    data_dir: where all is kept. family: the one the page starts with. engine: "local", or "scripted[:SECONDS]" in tests.
+    data_dir: where all is kept. family: the one the page starts with, None for the best whose weights are here. engine: "local",
+    or "scripted[:SECONDS]" in tests.
     Raises NotFound for an unknown family, Unavailable when the database cannot be opened.
     """
 
@@ -65,7 +68,7 @@ class Studio:
         self,
         data_dir: Path,
         catalogue: Catalogue,
-        family: str = "embedded",
+        family: str | None = "embedded",
         engine: str = "local",
         device: str | None = None,
         models_dir: Path | None = None,
@@ -73,7 +76,8 @@ class Studio:
         lowvram: bool = False,
     ) -> None:
         self.data_dir, self.catalogue = data_dir, catalogue
-        self.family = catalogue.family(family).name
+        if family is not None:
+            catalogue.family(family)
         self.store = Store(data_dir / "studio.db")
         self.hub = Hub()
         self.settings = Settings(self.store)
@@ -83,11 +87,14 @@ class Studio:
         self.percentiles = Percentiles(self.store)
         self.imports = Imports(self.store, data_dir, catalogue)
         self.similar = Similar(self.store, self.percentiles)
-        self._cache = Cache(self.store, data_dir, catalogue, engine, models_dir, lambda: self._words)
-        self._models_dir, self._scripted = models_dir, engine != "local"
+        in_use = partial(jobs.asked_for, self.store)
+        self.shelf = Shelf(self.store, self.hub, self.settings, catalogue, data_dir, models_dir, in_use, device, lowvram)
+        self.family = family or self.shelf.best_family()
+        self._cache = Cache(self.store, data_dir, catalogue, engine, lambda: self.shelf.where, lambda: self._words)
+        self._scripted = engine != "local"
         self._door = Door(self._hear)
         self._supervisor = Supervisor(
-            self.store, self._door, data_dir, family, device, models_dir, engine, lowvram=lowvram, on_state=self._device_is,
+            self.store, self._door, data_dir, self.family, device, models_dir, engine, lowvram=lowvram, on_state=self._device_is,
             on_released=self.queue_changed,
         )
         self._state, self._note = "starting", ""
@@ -112,6 +119,7 @@ class Studio:
                 return
             self._stopped = True
         self.hub.close()
+        self.shelf.close()
         self._supervisor.stop()
         self._door.close()
         self.store.close()
@@ -228,7 +236,7 @@ class Studio:
         except NotFound as error:
             field = "family" if family not in self.catalogue.families else "tier"
             raise BadInput(field, error.what, error.why, error.todo) from error
-        reading = read_prompt(card, prompt, self._models_dir)
+        reading = read_prompt(card, prompt, self.shelf.where)
         # Offsets are into the text as it was sent, spaces in front included.
         lead = len(data["prompt"]) - len(data["prompt"].lstrip()) if prompt else 0
         other = self.catalogue.known_by if reading.unknown else None
@@ -245,9 +253,10 @@ class Studio:
         drafts = tasks_for(request, self.catalogue, lambda image: self._start_picture(image, who))
         if request.parent is not None:
             self._ask_for("parent", request.parent, who)
-        if not self._scripted:
-            for card in {draft.card for draft in drafts}:
-                find_weights(self.catalogue.card(card), self._models_dir)
+        for card in {draft.card for draft in drafts}:
+            self.shelf.licences.require(self.catalogue.card(card))
+            if not self._scripted:
+                find_weights(self.catalogue.card(card), self.shelf.where)
         found = {} if again else self._cache.find(drafts, who)
         job = jobs.add_job(
             self.store, request, drafts, who.name, placing, lambda db, job: self._cache.serve(db, job, request, drafts, found)
@@ -275,7 +284,7 @@ class Studio:
     def _is_here(self, family: Family) -> bool:
         """Whether the weights of at least one tier are on this machine (a family is offered as soon as it can draw anything)."""
         cards = {tier.card for tier in family.tiers.values()}
-        return self._scripted or any(weights_found(self.catalogue.card(card), self._models_dir) for card in cards)
+        return self._scripted or any(weights_found(self.catalogue.card(card), self.shelf.where) for card in cards)
 
     def _about_tier(self, family: str, tier: Tier) -> Json:
         card = self.catalogue.card(tier.card)
@@ -341,6 +350,8 @@ class Studio:
                 self._progress[message["id"]].eta = None
             self.queue.changed()
             self._tell_jobs([message["id"]])
+        elif event == "machine":
+            self.shelf.machine_is(message)
         elif event == "device":
             if message["words"] and message["words"] != self._words:
                 self._words = message["words"]

@@ -15,6 +15,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +33,11 @@ from studio.config import WorkerSetup, quiet_libraries
 from studio.engines import Engines
 from studio.foresight import hold_seconds
 from studio.judging import Judge
+from studio.licences import licence_of
 from studio.pace import Pace
 from studio.saving import Saver
+from studio.settings import Settings
+from studio.shelf import shelves
 from studio.store import Store, jobs
 from studio.store.jobs import Task
 
@@ -63,11 +68,11 @@ class Worker:
         self.link: events.Link | None = None
         self._looked = self._renewed = time.monotonic()
         self._keep_until = 0.0  # the loaded card is kept this long for those who wait for it
-        weights = Path(setup.models_dir) if setup.models_dir else None
-        self.engines = Engines(setup.engine, catalogue, setup.device, weights, setup.lowvram)
+        folder, settings, models_dir = Path(setup.data_dir), Settings(store), Path(setup.models_dir) if setup.models_dir else None
+        where = partial(shelves, settings, models_dir)
+        self.engines = Engines(setup.engine, catalogue, setup.device, where, setup.lowvram)
         self.judge = Judge(store, Path(setup.data_dir), catalogue, self.engines.scorers)
-        folder, models_dir = Path(setup.data_dir), Path(setup.models_dir) if setup.models_dir else None
-        cache = Cache(store, folder, catalogue, setup.engine, models_dir, lambda: self.engines.words)
+        cache = Cache(store, folder, catalogue, setup.engine, where, lambda: self.engines.words)
         self.saver = Saver(store, folder, self.tell, self.wake, self.fail, cache)
 
     def tell(self, event: str, **message: object) -> None:
@@ -89,6 +94,8 @@ class Worker:
             tier, card = self.catalogue.tier(self.setup.family, "preview")
             self.engines.prepare()
             self.judge.device = self.engines.words
+            if self.engines.machine:
+                self.tell("machine", **asdict(self.engines.machine))
             width, height = min(tier.sizes.values(), key=lambda size: size[0] * size[1])
             spec = ImageSpec("warm-up", width, height, min(2, tier.steps), tier.guidance, (0,))
             for event in self.engines.get(card.name).generate(spec):
@@ -158,7 +165,7 @@ class Worker:
                 jobs.close_draft(db, task, stopped=False)
             return
         number = dict(zip(draft.spec.seeds, draft.numbers, strict=True))
-        about = self.saver.about(task.job, draft)
+        about = self.saver.about(task.job, draft) | {"licence": licence_of(self.catalogue.card(draft.card))}
         loaded = self.engines.card
         engine = self.engines.get(draft.card)
         pace = Pace(self.store, self.engines.words, draft, task.job)

@@ -242,7 +242,7 @@ def test_flux1_in_the_makers_layout_and_in_float8(tmp_path: Path, comfy: Path):
     where = Shelves(folders=(comfy,))
     read = load_single(find_model(card, where), "transformer", torch.bfloat16)
     assert isinstance(read, FluxTransformer2DModel)
-    q, k, v = state["single_blocks.0.linear1.weight"][: 3 * 3072].to(torch.float8_e4m3fn).to(torch.bfloat16).chunk(3)
+    _, k, _ = state["single_blocks.0.linear1.weight"][: 3 * 3072].to(torch.float8_e4m3fn).to(torch.bfloat16).chunk(3)
     assert torch.equal(read.single_transformer_blocks[0].attn.to_k.weight, k)
     shift, scale = state["final_layer.adaLN_modulation.1.bias"].to(torch.float8_e4m3fn).to(torch.bfloat16).chunk(2)
     assert torch.equal(read.norm_out.linear.bias, torch.cat([scale, shift]))

@@ -1,9 +1,10 @@
 """The HTTP door: JSON, pictures and events. Handlers that touch SQLite are plain functions, which FastAPI runs in threads."""
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -11,18 +12,27 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from models.errors import BadInput, NotFound, OutOfMemory, StudioError, Unavailable
-from studio.doors import history, queue, work
+from studio.doors import history, imports, login, models, people, queue, settings, work
 from studio.doors.base import Json
+from studio.gate import Gate
 from studio.guard import Guard
+from studio.login import TooMany, WrongPassword
+from studio.settings import NotYours
 from studio.store.jobs import NotNow
 from studio.studio import Studio
 
 log = logging.getLogger(__name__)
 
 # A room is a function from the studio to its routes.
-ROOMS: tuple[Callable[[Studio], APIRouter], ...] = (work.api, work.pictures, queue.api, history.api, history.boards)
+ROOMS: tuple[Callable[[Studio], APIRouter], ...] = (
+    work.api, work.pictures, queue.api, history.api, history.boards, imports.api, imports.pictures, models.api,
+    people.api, settings.api, login.pages,
+)  # fmt: skip
+PATROL_SECONDS = 20.0
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
-STATUS: dict[type[StudioError], int] = {BadInput: 422, NotFound: 404, NotNow: 409, Unavailable: 503, OutOfMemory: 503}
+STATUS: dict[type[StudioError], int] = {
+    BadInput: 422, NotFound: 404, NotYours: 403, WrongPassword: 403, TooMany: 429, NotNow: 409, Unavailable: 503, OutOfMemory: 503,
+}  # fmt: skip
 
 
 def make_app(studio: Studio, hosts: Collection[str] = LOCAL_HOSTS, mount: Callable[[FastAPI, Studio], object] | None = None) -> FastAPI:
@@ -31,15 +41,21 @@ def make_app(studio: Studio, hosts: Collection[str] = LOCAL_HOSTS, mount: Callab
     The studio is stopped when the application is.
     """
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        patrol = asyncio.create_task(_end_sessions(studio)) if studio.login else None
         try:
             yield
         finally:
+            if patrol is not None:
+                patrol.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await patrol
             studio.stop()
 
     app = FastAPI(title="Contact Sheet", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan, default_response_class=Json)
-    app.add_middleware(Guard, hosts=hosts)
+    app.add_middleware(Gate, sessions=studio.sessions if studio.login else None)
+    app.add_middleware(Guard, hosts=hosts)  # outermost: what comes from elsewhere is not even asked who it is
     app.add_exception_handler(StudioError, _studio_error)
     app.add_exception_handler(RequestValidationError, _not_a_number)
     app.add_exception_handler(HTTPException, _http_error)
@@ -50,6 +66,13 @@ def make_app(studio: Studio, hosts: Collection[str] = LOCAL_HOSTS, mount: Callab
     if mount is not None:
         mount(app, studio)
     return app
+
+
+async def _end_sessions(studio: Studio) -> None:
+    """Ends sessions whose time is up, and with them the streams that would outlive them."""
+    while True:
+        await asyncio.sleep(PATROL_SECONDS)
+        await asyncio.to_thread(studio.sessions.sweep)
 
 
 def nowhere() -> APIRouter:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,8 +47,15 @@ class Placing:
 AS_IT_COMES = Placing()
 
 
-def add_job(store: Store, request: Request, drafts: Sequence[Draft], person: str, placing: Placing = AS_IT_COMES) -> int:
-    """Queues a job with its tasks and one image row a candidate; its id."""
+def add_job(
+    store: Store,
+    request: Request,
+    drafts: Sequence[Draft],
+    person: str,
+    placing: Placing = AS_IT_COMES,
+    then: Callable[[sqlite3.Connection, int], None] | None = None,
+) -> int:
+    """Queues a job with its tasks and one image row a candidate; its id. then: called with it in the same transaction."""
     created = now()
     card = drafts[0].card
     before_mine = f"SELECT min(coalesce(place, id)) - 1 FROM jobs WHERE state IN {ACTIVE} AND person = ? AND priority = ?"
@@ -77,6 +84,8 @@ def add_job(store: Store, request: Request, drafts: Sequence[Draft], person: str
                 for number, seed, draft in sorted(candidates, key=lambda candidate: candidate[0])
             ],
         )  # fmt: skip
+        if then is not None:
+            then(db, job)
     return job
 
 
@@ -100,6 +109,12 @@ def list_jobs(store: Store, who: Who, active: bool = False, limit: int = 100) ->
 def all_open(store: Store) -> list[sqlite3.Row]:
     """Everybody's jobs that have not ended: for the queue, which shows of others' only that they are there."""
     return store.db.execute(f"SELECT * FROM jobs WHERE state IN {ACTIVE} ORDER BY id").fetchall()
+
+
+def asked_for(store: Store, card: str) -> bool:
+    """Whether a job that has not ended draws with this card."""
+    row = store.db.execute("SELECT 1 FROM jobs WHERE card = ? AND state IN ('queued', 'running') LIMIT 1", [card]).fetchone()
+    return row is not None
 
 
 def count_queued(store: Store) -> int:

@@ -10,6 +10,9 @@ from studio.store.schema import history  # noqa: F401 - indexes columns of those
 from studio.store.schema import cache  # noqa: F401
 
 # isort: split
-from studio.store.schema.migrations import migrations, now
+from studio.store.schema import downloads  # noqa: F401
 
-__all__ = ["migrations", "now"]
+# isort: split
+from studio.store.schema.migrations import days_ago, migrations, now
+
+__all__ = ["days_ago", "migrations", "now"]
