@@ -7,6 +7,9 @@ const ROLES = { img2img: "Start from it", reference: "Show it to the model" };
 // How far a variation goes by itself: the composition stays, surfaces and details are drawn anew.
 const USUAL = 0.6;
 
+// A picture of the studio has a number, one that a person brought a long name.
+const brought = (image) => typeof image === "string";
+
 export class Start {
   /** changed(): something is to be remembered. */
   constructor({ changed }) {
@@ -41,7 +44,7 @@ export class Start {
   /** As an earlier request had it. */
   fill({ image, role, strength, parent }) {
     const has = image !== null && image !== undefined && role && role !== "none";
-    this.picture = has ? { image, role, strength: strength ?? USUAL, parent: parent === image ? parent : null, words: `Picture ${image}` } : null;
+    this.picture = has ? { image, role, strength: strength ?? USUAL, parent: parent === image ? parent : null, words: brought(image) ? "A picture you brought" : `Picture ${image}` } : null;
     this.show();
   }
 
@@ -63,7 +66,7 @@ export class Start {
     if (this.field) this.field.hidden = !this.picture;
     if (!this.picture) return;
     const { image, role, strength, words } = this.picture;
-    const source = `/thumb/${image}.webp`;
+    const source = brought(image) ? `/upload/${image}.webp` : `/thumb/${image}.webp`;
     if (this.thumb.getAttribute("src") !== source) this.thumb.src = source;
     this.words.textContent = words;
     const roles = this.roles.includes(role) ? this.roles : [role, ...this.roles]; // what this tier cannot do is refused in words when it is sent
