@@ -11,7 +11,7 @@ def main() -> None:
     if config.check:
         from models.check import check
 
-        sys.exit(check(config.models_dir, config.device, config.family))
+        sys.exit(check(config.models_dir, config.device, config.family, low=config.lowvram))
 
     from studio.serve import run
 

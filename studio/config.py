@@ -27,6 +27,15 @@ class Config:
     models_dir: Path | None = None
     engine: str = "local"
     check: bool = False
+    lowvram: bool = False
+    allow_hosts: tuple[str, ...] = ()
+    auth: str | None = None  # NAME:PASSWORD
+    auth_file: Path | None = None
+
+    @property
+    def login(self) -> bool:
+        """Whether people have to log in."""
+        return self.auth is not None or self.auth_file is not None
 
 
 @dataclass(frozen=True)
@@ -57,10 +66,16 @@ def parse(arguments: list[str] | None = None) -> Config:
     parser = argparse.ArgumentParser(prog="launch.py", description="Contact Sheet: a local studio for Flux images.")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="D", help="for pictures and history (default ./data)")
     parser.add_argument("--port", type=_port, default=PORT, metavar="N", help=f"default {PORT}; 0 takes a free one")
-    parser.add_argument("--listen", nargs="?", const=EVERYWHERE, default=LOOPBACK, metavar="IP", help="let others in (no login yet)")
-    parser.add_argument("--no-open", action="store_true", help="do not open the browser")
+    others = "let others in: on all addresses, or on this one"
+    parser.add_argument("--listen", nargs="?", const=EVERYWHERE, default=LOOPBACK, metavar="IP", help=others)
+    parser.add_argument("--allow-host", nargs="+", action="extend", default=[], metavar="NAME", help="other names this studio answers to")
+    people = parser.add_mutually_exclusive_group()
+    people.add_argument("--auth", metavar="NAME:PASSWORD", help="ask for a login; this is the first admin (others here may see your flags)")
+    people.add_argument("--auth-file", type=Path, metavar="F", help="ask for a login; lines of name:password-or-hash[:admin]")
+    parser.add_argument("--open", action=argparse.BooleanOptionalAction, default=True, help="open the browser")
     parser.add_argument("--family", default="embedded", metavar="F", help="models to start with: embedded, flux1, flux2-klein")
     parser.add_argument("--device", choices=("cpu", "cuda", "mps"), help="default: the best there is")
+    parser.add_argument("--lowvram", action="store_true", help="take no more memory than the next smaller class of device has")
     parser.add_argument("--models-dir", type=Path, metavar="D", help="folder with downloaded weights")
     parser.add_argument("--check", action="store_true", help="say what this machine can draw with, and leave")
     parser.add_argument("--version", action="version", version=f"Contact Sheet {__version__}")
@@ -70,12 +85,16 @@ def parse(arguments: list[str] | None = None) -> Config:
         data_dir=flags.data_dir.expanduser().absolute(),
         host=flags.listen,
         port=flags.port,
-        open=not flags.no_open,
+        open=flags.open,
         family=flags.family,
         device=flags.device,
         models_dir=flags.models_dir.expanduser().absolute() if flags.models_dir else None,
         engine=flags.engine,
         check=flags.check,
+        lowvram=flags.lowvram,
+        allow_hosts=tuple(_host(name) for name in flags.allow_host),
+        auth=flags.auth,
+        auth_file=flags.auth_file.expanduser().absolute() if flags.auth_file else None,
     )
 
 
@@ -84,6 +103,12 @@ def quiet_libraries() -> None:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
         os.environ.setdefault(name, "1")
+
+
+def _host(text: str) -> str:
+    """A name as the Host header has it, without its port: "http://Studio.lan:7860/" -> "studio.lan"."""
+    name = text.lower().split("://")[-1].split("/")[0]
+    return name[: name.find("]") + 1] if name.startswith("[") else name.split(":")[0]
 
 
 def _port(text: str) -> int:

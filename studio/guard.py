@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from studio.store.people import LOCAL
-
 JSON_LIMIT = 256 * 2**10  # bytes of a body below /api/: the longest prompt is 4000 characters
+PICTURE_LIMIT = 32 * 2**20  # and of a picture's file
+PICTURES = ("/api/import",)  # what takes one, raw: neither can a form send image/*
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 # Gradio's page has inline scripts and styles and compiles functions; nothing may be loaded from, or sent to, anywhere else.
@@ -46,7 +46,8 @@ class _TooLarge(Exception):
 
 
 class Guard:
-    """ASGI middleware. hosts: names and addresses this studio answers to; another Host is a page that rebinds its name to us.
+    """ASGI middleware. hosts: names and addresses this studio answers to ("*.example.com": all below); another Host is a page that
+    rebinds its name to us.
 
     What changes something must come from our own page (Origin), and below /api/ as application/json, which no form can send.
     """
@@ -64,32 +65,29 @@ class Guard:
         if refusal is not None:
             await _refuse(scope, send, *refusal)
             return
-        scope["who"] = LOCAL
         started = False
 
         async def with_headers(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                found = MutableHeaders(raw=message["headers"])
+                # Gradio would allow any other site to read its answers.
+                found = MutableHeaders(raw=[pair for pair in message["headers"] if not pair[0].lower().startswith(b"access-control-")])
                 for name, value in HEADERS.items():
                     found.setdefault(name, value)
                 message = {**message, "headers": found.raw}
             await send(message)
 
-        if not scope["path"].startswith("/api/"):
-            await self.app(scope, receive, with_headers)
-            return
         try:
-            await self.app(scope, _limited(receive), with_headers)
+            await self.app(scope, _limited(receive, _limit(scope["path"])), with_headers)
         except _TooLarge:
             if started:
                 raise
-            await _refuse(scope, send, 413, "The request is too large.", f"At most {JSON_LIMIT // 1024} KiB are read.")
+            await _refuse(scope, send, 413, "The request is too large.", f"At most {_limit(scope['path']) // 1024} KiB are read.")
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str, str] | None:
         host = headers.get("host", "")
-        if _name(host) not in self.hosts:
+        if not self._is_ours(_name(host)):
             return 400, "This studio does not answer to that host name.", "Use the address that launch.py printed."
         if scope["type"] == "websocket" or scope["method"] in SAFE_METHODS:
             return None
@@ -100,12 +98,24 @@ class Guard:
             return 403, "This came from another site's page.", "Only the studio's own page may change anything."
         if not scope["path"].startswith("/api/"):
             return None
-        if headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
+        kind, limit = headers.get("content-type", "").split(";")[0].strip().lower(), _limit(scope["path"])
+        if scope["path"] in PICTURES and not kind.startswith("image/"):
+            return 415, "The request is not a picture.", "Send the file itself with Content-Type: image/png, image/jpeg or image/webp."
+        if scope["path"] not in PICTURES and kind != "application/json":
             return 415, "The request is not JSON.", "Send it with Content-Type: application/json."
         length = headers.get("content-length", "0")
-        if not length.isdecimal() or len(length) > 12 or int(length) > JSON_LIMIT:
-            return 413, "The request is too large.", f"At most {JSON_LIMIT // 1024} KiB are read."
+        if not length.isdecimal() or len(length) > 12 or int(length) > limit:
+            return 413, "The request is too large.", f"At most {limit // 1024} KiB are read."
         return None
+
+    def _is_ours(self, name: str) -> bool:
+        return name in self.hosts or any(f"*.{parent}" in self.hosts for parent in _parents(name))
+
+
+def _parents(name: str) -> list[str]:
+    """ "a.b.c" -> ["b.c", "c"]."""
+    labels = name.split(".")
+    return [".".join(labels[start:]) for start in range(1, len(labels))]
 
 
 def _name(host: str) -> str:
@@ -114,14 +124,18 @@ def _name(host: str) -> str:
     return host[: host.find("]") + 1] if host.startswith("[") else host.split(":")[0]
 
 
-def _limited(receive: Receive) -> Receive:
+def _limit(path: str) -> int:
+    return PICTURE_LIMIT if path in PICTURES else JSON_LIMIT
+
+
+def _limited(receive: Receive, limit: int) -> Receive:
     seen = 0
 
     async def limited() -> Message:
         nonlocal seen
         message = await receive()
         seen += len(message.get("body", b""))
-        if seen > JSON_LIMIT:
+        if seen > limit:
             raise _TooLarge
         return message
 

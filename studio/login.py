@@ -78,7 +78,8 @@ class Login:
             if left <= 0:
                 for count in counts:
                     db.execute(
-                        "INSERT INTO tries VALUES (?, 1, ?) ON CONFLICT (whose) DO UPDATE SET failures = failures + 1, last = excluded.last",
+                        "INSERT INTO tries VALUES (?, 1, ?)"
+                        " ON CONFLICT (whose) DO UPDATE SET failures = failures + 1, last = excluded.last",
                         [count.whose, now],
                     )
         if left > 0:

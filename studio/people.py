@@ -4,6 +4,7 @@ A person who is removed leaves a row behind, for their pictures stay: under thei
 """
 from __future__ import annotations
 
+import contextlib
 import re
 import sqlite3
 import unicodedata
@@ -34,7 +35,7 @@ class People:
         self._studio, self._store = studio, studio.store
         self._login = Login(studio.store)
 
-    def list(self, who: Who) -> list[Json]:
+    def everybody(self, who: Who) -> list[Json]:
         """Those who are here, by name; to an admin also those who were removed, and what they have."""
         rows = self._store.db.execute("SELECT * FROM persons WHERE removed IS NULL OR ? ORDER BY name", [who.admin]).fetchall()
         return [self._view(row, who) for row in rows if row["password"] or who.admin or row["name"] == who.name]
@@ -100,8 +101,8 @@ class People:
             if to is not None:
                 hand_over(db, gone, to)
         self._studio.sessions.close_all(gone)
-        open_jobs = self._store.db.execute("SELECT id FROM jobs WHERE person = ? AND state IN ('queued', 'running')", [to or gone]).fetchall()
-        for row in open_jobs:
+        still_open = "SELECT id FROM jobs WHERE person = ? AND state IN ('queued', 'running')"
+        for row in self._store.db.execute(still_open, [to or gone]).fetchall():
             if to is None:
                 self._cancel(row["id"], who)
             else:
@@ -113,7 +114,8 @@ class People:
         _admin(who)
         kept = passwords.hashed(passwords.acceptable(data.get("password")))
         found = self._store.db.execute(
-            "UPDATE persons SET removed = NULL, password = ? WHERE name = ? AND removed IS NOT NULL RETURNING name", [kept, plain_name(name)]
+            "UPDATE persons SET removed = NULL, password = ? WHERE name = ? AND removed IS NOT NULL RETURNING name",
+            [kept, plain_name(name)],
         ).fetchone()
         if found is None:
             raise NotFound(f"Nobody called {shown(name)} was removed.")
@@ -218,10 +220,8 @@ class People:
         self._studio.hub.end(lambda who: who.name == person)
 
     def _cancel(self, job: int, who: Who) -> None:
-        try:
+        with contextlib.suppress(NotNow):  # it ended by itself a moment ago, which is as good
             self._studio.cancel(job, who)
-        except NotNow:
-            pass  # it ended by itself a moment ago, which is as good
 
     def _view(self, row: sqlite3.Row, who: Who) -> Json:
         view = {"name": row["name"], "title": row["title"], "admin": bool(row["admin"]), "you": row["name"] == who.name}
@@ -248,10 +248,11 @@ def add_person(db: sqlite3.Connection, name: str, title: str, password: str, adm
     row = db.execute("SELECT * FROM persons WHERE name = ?", [name]).fetchone()
     if row is None:
         db.execute(
-            "INSERT INTO persons (name, title, created, password, admin) VALUES (?, ?, ?, ?, ?)", [name, title or name, now(), password, admin]
+            "INSERT INTO persons (name, title, created, password, admin) VALUES (?, ?, ?, ?, ?)",
+            [name, title or name, now(), password, admin],
         )
     elif row["removed"]:
-        raise BadInput("name", f"{name} was removed, and pictures may be kept under that name.", "", "Restore them, or choose another name.")
+        raise BadInput("name", f"{name} was removed, and pictures may be kept under that name.", "", "Restore them, or take another name.")
     elif row["password"]:
         raise BadInput("name", f"There is a person {name} already.", "", "Choose another name.")
     else:  # "local", who was there before there was a login

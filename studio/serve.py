@@ -1,6 +1,7 @@
 """From flags to a page that answers: the data folder's lock, the socket, the worker, the server."""
 from __future__ import annotations
 
+import ipaddress
 import json
 import logging
 import logging.handlers
@@ -17,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from models.cards import load_catalogue
 from models.errors import StudioError, Unavailable
+from studio.authfile import read_file, read_flag, take_in, warning
 from studio.config import EVERYWHERE, LOOPBACK, Config, quiet_libraries
 from studio.quick import import_gradio
 from studio.studio import Studio
@@ -82,9 +84,13 @@ class Holder:
 def _serve(config: Config, holder: Holder) -> None:
     _log_to(config.data_dir / "logs")
     with _listen(config) as listener:
-        url = f"http://{LOOPBACK if config.host == EVERYWHERE else config.host}:{listener.getsockname()[1]}"
+        url = f"http://{_written(LOOPBACK if config.host == EVERYWHERE else config.host)}:{listener.getsockname()[1]}"
         holder.say(url)
-        studio = Studio(config.data_dir, load_catalogue(), config.family, config.engine, config.device, config.models_dir)
+        studio = Studio(
+            config.data_dir, load_catalogue(), config.family, config.engine, config.device, config.models_dir, config.login, config.lowvram
+        )
+        if config.login:
+            _let_in(studio, config)
         # The worker imports torch while this process imports gradio.
         studio.start()
         try:
@@ -93,12 +99,20 @@ def _serve(config: Config, holder: Holder) -> None:
             studio.stop()
 
 
+def _let_in(studio: Studio, config: Config) -> None:
+    """Takes in the people of the flags. Raises BadInput, Unavailable."""
+    entries = read_file(config.auth_file) if config.auth_file else [read_flag(config.auth or "")]
+    if config.auth_file and (wrong := warning(config.auth_file, entries)):
+        print(wrong, file=sys.stderr, flush=True)
+    take_in(studio.store, entries)
+
+
 def _answer(studio: Studio, listener: socket.socket, config: Config, url: str) -> None:
     import uvicorn
 
     from studio.doors import LOCAL_HOSTS, make_app
 
-    app = make_app(studio, hosts=[*LOCAL_HOSTS, *_names(config.host)], mount=mount_page)
+    app = make_app(studio, hosts=[*LOCAL_HOSTS, *_names(config.host), *config.allow_hosts], mount=mount_page)
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -133,6 +147,8 @@ def mount_page(app: FastAPI, studio: Studio) -> None:
         footer_links=[],
         show_error=False,
         max_file_size="64mb",
+        # A second lock behind the gate's; handlers of Gradio's find the name in gr.Request.username.
+        auth_dependency=lambda request: who.name if (who := request.scope.get("who")) else None,
         app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
         **page.options(),
     )
@@ -158,7 +174,7 @@ def _names(host: str) -> list[str]:
     if host == LOOPBACK:
         return []
     if host != EVERYWHERE:
-        return [f"[{host}]" if ":" in host else host]
+        return [_written(host)]
     name = socket.gethostname()
     found = {name, f"{name}.local"}
     try:
@@ -175,10 +191,30 @@ def _names(host: str) -> list[str]:
     return sorted(found)
 
 
+def _written(host: str) -> str:
+    """An address as it stands in a URL."""
+    return f"[{host}]" if ":" in host else host
+
+
+def _beyond(host: str) -> bool:
+    """Whether others than this machine can reach what listens on `host`."""
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost"
+
+
 def _announce(config: Config, url: str) -> None:
     print(f"Contact Sheet is at {url}   (Ctrl+C ends it)", flush=True)
-    if config.host != LOOPBACK:
-        print("Anybody who reaches this machine can use it: there is no login yet.", flush=True)
+    if _beyond(config.host) and not config.login:
+        print(
+            "Warning: there is no login, so anybody who can reach this machine over the network sees every picture, and can draw, change\n"
+            "and delete. Ask for a login with --auth NAME:PASSWORD or --auth-file FILE, or leave --listen out.",
+            file=sys.stderr,
+            flush=True,
+        )
+    elif _beyond(config.host):
+        print("Passwords and pictures travel unencrypted; beyond a network you trust put it behind a proxy with https.", flush=True)
     if config.open:
         # Some browsers keep the caller waiting until they are closed.
         _in_background(lambda: webbrowser.open(url))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import sqlite3
 import time
 from collections.abc import Callable, Iterable
 
@@ -73,12 +74,13 @@ class Sessions:
         """Ends what is idle or old."""
         self._end("NOT (seen > ? AND created > ?)", list(self._bounds()))
 
-    def _row(self, token: str):  # type: ignore[no-untyped-def]  # sqlite3.Row | None
-        return self._store.db.execute(
+    def _row(self, token: str) -> sqlite3.Row | None:
+        found: sqlite3.Row | None = self._store.db.execute(
             "SELECT sessions.*, persons.admin FROM sessions JOIN persons ON persons.name = sessions.person"
             " WHERE token = ? AND seen > ? AND sessions.created > ? AND removed IS NULL",
             [_key(token), *self._bounds()],
         ).fetchone()
+        return found
 
     def _bounds(self) -> Iterable[float]:
         now = self._clock()

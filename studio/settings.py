@@ -76,14 +76,14 @@ class Setting:
 
 
 TABLE = (
-    Setting("similar.threshold", "number", 0.5, "Similar prompts", "How alike an earlier prompt must be to be offered; 1 is the same.", 0, 1),
+    Setting("similar.threshold", "number", 0.5, "Similar prompts", "How alike an earlier prompt must be to be offered; 1: the same.", 0, 1),
     Setting("cache.days", "whole", 90, "Keep served results", "An exact result not asked for this long is drawn anew.", 1, 3650, "days"),
-    Setting("retention.trash_days", "whole", 30, "Empty the trash after", "Files in the trash are deleted after this; 0 keeps them.", 0, 3650, "days"),
-    Setting("retention.days", "whole", 0, "Retire pictures after", "Unrated, unkept ones go to the trash; 0 keeps them.", 0, 36500, "days"),
-    Setting("retention.gigabytes", "number", 0, "Space for pictures", "Above it the oldest unkept go to the trash; 0 is no limit.", 0, 1e6, "GB"),
-    Setting("models.folders", "folders", (), "Folders with models", "Of ComfyUI, Forge and others, so that nothing is fetched twice."),
-    Setting("export.strip", "switch", False, "Export without settings", "Prompts, seeds and scores are left out of what you export.", own=True),
-    Setting("login.idle_days", "number", 7, "Log out when idle", "A browser that asked nothing for this long must log in again.", 0.01, 90, "days"),
+    Setting("retention.trash_days", "whole", 30, "Empty the trash after", "Then its files are deleted; 0 keeps them.", 0, 3650, "days"),
+    Setting("retention.days", "whole", 0, "Retire pictures after", "Unrated, unkept ones go to the trash; 0: never.", 0, 36500, "days"),
+    Setting("retention.gigabytes", "number", 0, "Space for pictures", "Above it the oldest unkept are retired; 0: no limit.", 0, 1e6, "GB"),
+    Setting("models.folders", "folders", (), "Folders with models", "Of ComfyUI, Forge and others: nothing is fetched twice."),
+    Setting("export.strip", "switch", False, "Export without settings", "Prompts, seeds and scores are left out.", own=True),
+    Setting("login.idle_days", "number", 7, "Log out when idle", "A browser that asked nothing for this long.", 0.01, 90, "days"),
     Setting("login.days", "number", 30, "Log in again after", "However busy a browser was.", 0.01, 365, "days"),
 )  # fmt: skip
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from logins import guarded_studio
 from studios import served
 
 from models.cards import Catalogue, load_catalogue
@@ -46,3 +47,18 @@ def door(studio: Studio) -> Iterator[httpx.Client]:
     """A client of a studio without a worker."""
     with served(studio) as address, httpx.Client(base_url=address, timeout=20) as client:
         yield client
+
+
+@pytest.fixture
+def guarded(tmp_path: Path, shipped: Catalogue) -> Iterator[Studio]:
+    """A studio with a login, without a worker."""
+    studio = guarded_studio(tmp_path / "data", shipped)
+    yield studio
+    studio.stop()
+
+
+@pytest.fixture
+def address(guarded: Studio) -> Iterator[str]:
+    """Where `guarded` answers."""
+    with served(guarded) as address:
+        yield address

@@ -16,7 +16,7 @@ def api(studio: Studio) -> APIRouter:
 
     @router.get("/people")
     def list_people(who: Asking) -> Any:
-        return Json({"people": people.list(who)})
+        return Json({"people": people.everybody(who)})
 
     @router.post("/people")
     def add(data: Body, who: Asking) -> Any:
