@@ -79,22 +79,24 @@ def fill(store: Store, pictures: int, seed: int = 0, end: datetime | None = None
             tags += [(tag, image) for tag in own]
             note = f"for the {rng.choice(TAGS)} page" if rng.random() < 0.02 else ""
             drawn = _iso(moment + timedelta(seconds=number * 0.1))
+            path = f"outputs/{created[:10]}/{job:06d}-{number:03d}.png"
             images.append((
-                image, job, number, person, rng.randrange(2**40), tier, card, prompt, steps, f"outputs/{created[:10]}/{job:06d}-{number:03d}.png",
-                drawn, verdict, json.dumps(["sharpness 41 < 45"] if failed else []), rating, note, json.dumps(own),
+                image, job, number, person, rng.randrange(2**40), tier, card, prompt, steps, path, drawn,
+                verdict, json.dumps(["sharpness 41 < 45"] if failed else []), rating, note, json.dumps(own),
                 created if rng.random() < 0.02 else None, shared, 1_000_000 + rng.randrange(500_000),
             ))  # fmt: skip
         loras[job] = used
     with store.write() as db:
-        db.executemany("INSERT OR IGNORE INTO persons (name, title, created) VALUES (?, ?, ?)", [(name, name, _iso(end)) for name in PEOPLE])
+        people = [(name, name, _iso(end)) for name in PEOPLE]
+        db.executemany("INSERT OR IGNORE INTO persons (name, title, created) VALUES (?, ?, ?)", people)
         db.executemany(
             "INSERT INTO jobs (id, person, state, request, prompt, family, tier, card, draft, keep, steps, guidance, profile, created,"
             " started, finished) VALUES (?, ?, 'done', ?, ?, ?, ?, ?, ?, ?, ?, ?, 'generic', ?, ?, ?)",
             jobs,
         )
         db.executemany(
-            "INSERT INTO images (id, job_id, number, person, state, seed, width, height, tier, card, prompt, steps, guidance, path, seconds,"
-            " drawn, verdict, reasons, rating, note, tags, trashed, shared, bytes)"
+            "INSERT INTO images (id, job_id, number, person, state, seed, width, height, tier, card, prompt, steps, guidance, path,"
+            " seconds, drawn, verdict, reasons, rating, note, tags, trashed, shared, bytes)"
             " VALUES (?, ?, ?, ?, 'drawn', ?, 256, 256, ?, ?, ?, ?, 3.5, ?, 1.5, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             images,
         )
@@ -135,10 +137,11 @@ def filters(rng: random.Random) -> str:
     low = rng.randint(0, 100)
     score = f"score={dimension}:{low}..{min(100, low + rng.choice((2, 10, 40, 100)))}"
     return rng.choice([
-        score, f"{score}&verdict=kept", f"{score}&tier=premium", f"{score}&rating={rng.randint(1, 5)}", f"{score}&card=flux1-dev&tier=preview",
-        f"{score}&tag={rng.choice(TAGS)}", f"{score}&since=2026-0{rng.randint(1, 9)}-01", f"{score}&score=sharpness:80..", f"{score}&person=anna",
-        f"{score}&board={rng.randint(1, 5)}", f"{score}&lora={rng.choice(LORAS)}", f"{score}&q={rng.choice(THINGS)}", f"{score}&sort=best:adherence",
-        f"score={dimension}:100.5..", f"{score}&score=adherence:99.. &score=adherence_b:99..&verdict=review", f"{score}&trashed=1",
+        score, f"{score}&verdict=kept", f"{score}&tier=premium", f"{score}&rating={rng.randint(1, 5)}",
+        f"{score}&card=flux1-dev&tier=preview", f"{score}&tag={rng.choice(TAGS)}", f"{score}&since=2026-0{rng.randint(1, 9)}-01",
+        f"{score}&score=sharpness:80..", f"{score}&person=anna", f"{score}&board={rng.randint(1, 5)}", f"{score}&lora={rng.choice(LORAS)}",
+        f"{score}&q={rng.choice(THINGS)}", f"{score}&sort=best:adherence", f"{score}&trashed=1", f"score={dimension}:100.5..",
+        f"{score}&score=adherence:99..&score=adherence_b:99..&verdict=review",
     ])  # fmt: skip
 
 
@@ -151,7 +154,8 @@ def answering(data_dir: Path) -> Iterator[httpx.Client]:
     from studio.studio import Studio
 
     studio = Studio(data_dir, load_catalogue(), engine="scripted")
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # as launch.py listens
+    listener.bind(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(make_app(studio), log_level="error"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

@@ -41,18 +41,12 @@ class History:
         after = read_cursor(rest.pop("after"), search.sort) if "after" in rest else None
         _none_left(rest)
         self._check_board(search, who)
-        rows, key = history.page(self._store, who, search, after, limit)
-        if after is not None:
-            total, exact = None, None
-        elif key is None:
-            total, exact = len(rows), True
-        else:
-            total, exact = history.count(self._store, who, search)
+        page = history.page(self._store, who, search, after, limit)
         return {
-            "images": views.image_views(self._store, rows, self._studio.percentiles, who),
-            "next": write_cursor(key) if key else None,
-            "total": total,
-            "total_exact": exact,
+            "images": views.image_views(self._store, page.rows, self._studio.percentiles, who),
+            "next": write_cursor(page.next) if page.next else None,
+            "total": page.total,
+            "total_exact": page.exact,
         }
 
     def ids(self, pairs: Pairs, who: Who) -> Json:
@@ -144,17 +138,18 @@ class History:
 
     def _do_tag(self, data: Mapping[Any, Any], who: Who) -> Any:
         [tag] = _tags([data.get("tag")], "tag")
-        return lambda db, able: [self._retag(db, image, lambda tags: [*tags, *([tag] if tag not in tags else [])]) for image in able]
+        return lambda db, able: self._retag(db, able, lambda tags: [*tags, *([tag] if tag not in tags else [])])
 
     def _do_untag(self, data: Mapping[Any, Any], who: Who) -> Any:
         [tag] = _tags([data.get("tag")], "tag")
-        return lambda db, able: [self._retag(db, image, lambda tags: [one for one in tags if one != tag]) for image in able]
+        return lambda db, able: self._retag(db, able, lambda tags: [one for one in tags if one != tag])
 
-    def _retag(self, db: Any, image: int, change: Callable[[list[str]], list[str]]) -> None:
-        before = shelf.tags_of(images.image_row(self._store, image))
-        after = change(before)
-        if after != before:
-            shelf.set_tags(db, image, after)
+    def _retag(self, db: Any, able: Sequence[int], change: Callable[[list[str]], list[str]]) -> None:
+        for image in able:
+            before = shelf.tags_of(images.image_row(self._store, image))
+            after = change(before)
+            if after != before:
+                shelf.set_tags(db, image, after)
 
     def _do_rate(self, data: Mapping[Any, Any], who: Who) -> Any:
         if "rating" not in data:

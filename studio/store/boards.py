@@ -33,7 +33,8 @@ def list_boards(store: Store, who: Who) -> list[sqlite3.Row]:
     )
     return store.db.execute(
         f"SELECT boards.*, (SELECT count(*) {here}) AS pictures,"
-        f" (SELECT b.image_id {here} ORDER BY b.position, b.image_id LIMIT 1) AS cover FROM boards WHERE {seen} ORDER BY boards.person != ?, boards.position, boards.id",
+        f" (SELECT b.image_id {here} ORDER BY b.position, b.image_id LIMIT 1) AS cover"
+        f" FROM boards WHERE {seen} ORDER BY boards.person != ?, boards.position, boards.id",
         [*shown_values, *shown_values, *values, who.name],
     ).fetchall()
 

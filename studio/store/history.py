@@ -1,8 +1,9 @@
 """Finding pictures again: what is asked for, as SQL that stays quick with a hundred thousand of them.
 
-Every query is walked in the order in which its page is shown, and ends when the page is full; keys, never offsets. Which table
-is walked (`_walk`) follows from what narrows the most: a word from the full text, a board, a tag, a measured value, else the
-narrow index `images_shelf`, from which all other filters are answered too. CROSS JOIN holds SQLite to that order.
+Two ways lead to a page, and `_plan` takes the cheaper one. When anything asked for is known by an index to leave FEW pictures, those
+are gathered and the rest is checked on each. Otherwise an index is walked in the order of the page, checking each picture, until the
+page is full: nothing leaves only few, so that is soon. Both check on `images_shelf`, a narrow index that holds all that can be
+filtered by, so that the wide rows of `images` are read for the page that is shown and no other. Keys, never offsets.
 """
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from studio.store.people import Who, visible
 
 VERDICTS = ("kept", "spare", "rejected", "review")
 SORTS = ("newest", "oldest", "rating", "board")  # and "best:DIMENSION"
-COUNTED = 10_000  # matches are counted up to here on a first page
+COUNTED = 1_000  # matches are counted up to here on a first page
+FEW = 12_000  # so many pictures are gathered and checked within some 15 ms
 
 Key = tuple[int | float, int]  # where a page ended: the value sorted by and the id
 
@@ -47,28 +49,35 @@ class Search:
     sort: str = "newest"
 
 
-def page(store: Store, who: Who, search: Search, after: Key | None, limit: int) -> tuple[list[sqlite3.Row], Key | None]:
-    """Up to `limit` whole rows of `images` in the order asked for, and the key of the next page (None at the end)."""
+@dataclass(frozen=True)
+class Page:
+    """rows: of `images`, whole, in the order asked for. next: where the next page begins, None at the end. total: how many match,
+    at least COUNTED when not `exact`; None but for a first page."""
+
+    rows: list[sqlite3.Row]
+    next: Key | None
+    total: int | None
+    exact: bool | None
+
+
+def page(store: Store, who: Who, search: Search, after: Key | None, limit: int) -> Page:
+    """Up to `limit` pictures from `after` on."""
     plan = _plan(store, who, search)
     if after is not None:
         plan.after(after)
-    found = store.db.execute(plan.sql(f"{plan.value} AS value, {plan.id} AS id", f"ORDER BY {plan.order} LIMIT {limit + 1}"), plan.values)
+    # The first page counts too: going on to COUNTED costs less than asking again.
+    most = max(limit, COUNTED) if after is None else limit
+    found = store.db.execute(plan.sql(f"{plan.value} AS value, {plan.id} AS id", f"ORDER BY {plan.order} LIMIT {most + 1}"), plan.values)
     keys = [(row["value"], row["id"]) for row in found.fetchall()]
     rows = rows_of(store, [image for _, image in keys[:limit]])
-    return rows, keys[limit - 1] if len(keys) > limit else None
+    total, exact = (min(len(keys), most), len(keys) <= most) if after is None else (None, None)
+    return Page(rows, keys[limit - 1] if len(keys) > limit else None, total, exact)
 
 
 def ids(store: Store, who: Who, search: Search, limit: int) -> list[int]:
     """The ids of the first `limit` matches, in the order asked for."""
     plan = _plan(store, who, search)
     return [row[0] for row in store.db.execute(plan.sql(plan.id, f"ORDER BY {plan.order} LIMIT {limit}"), plan.values)]
-
-
-def count(store: Store, who: Who, search: Search) -> tuple[int, bool]:
-    """How many match, and whether that is all of them: counting stops at COUNTED."""
-    plan = _plan(store, who, search)
-    counted = store.db.execute(f"SELECT count(*) FROM ({plan.sql('1', f'LIMIT {COUNTED + 1}')})", plan.values).fetchone()[0]
-    return min(counted, COUNTED), counted <= COUNTED
 
 
 def rows_of(store: Store, wanted: Sequence[int]) -> list[sqlite3.Row]:
@@ -121,83 +130,120 @@ class _Plan:
 _SHELF = "images INDEXED BY images_shelf"
 
 
+@dataclass
+class _Need:
+    """A condition on `images`; `few` gives the ids that fit by an index of their own, None where only the shelf tells."""
+
+    condition: str
+    values: list[Any]
+    few: str | None = None
+
+
 def _plan(store: Store, who: Who, search: Search) -> _Plan:
-    asked = match(search.text)
-    tags, scores = list(search.tags), list(search.scores)
-    plan = _walk(store, search, asked, tags, scores)
-    seen, persons = visible(who)
+    shelf, needs = _shelf_needs(who, search), _other_needs(search)
+    text = match(search.text)
+    if text is not None:
+        gathered = "SELECT rowid FROM images_fts WHERE images_fts MATCH ?"
+        needs.append(_Need(f"images.id IN ({gathered})", [text], gathered))
     if search.trashed:
-        plan.need("images.trashed IS NOT NULL AND images.person = ?", who.name)
-    else:
-        plan.need(f"images.trashed IS NULL AND {seen}", *persons)
-    plan.need("images.state = 'drawn'")
-    for column, wanted in (("tier", search.tiers), ("card", search.cards), ("shown", search.verdicts), ("person", search.persons)):
-        if wanted:
-            plan.need(f"images.{column} IN ({_marks(wanted)})", *wanted)
-    if search.least_rating:
-        plan.need("images.rating >= ?", search.least_rating)
-    elif search.least_rating == 0:
-        plan.need("images.rating IS NULL")
-    if search.since is not None:
-        plan.need("images.drawn >= ?", search.since)
-    if search.until is not None:
-        plan.need("images.drawn < ?", search.until)
-    if search.loras:
-        plan.need(f"images.job_id IN (SELECT job_id FROM job_loras WHERE lora IN ({_marks(search.loras)}))", *search.loras)
-    for tag in tags:
-        plan.need("EXISTS (SELECT 1 FROM tags WHERE tag = ? AND image_id = images.id)", tag)
-    for dimension, low, high in scores:
-        between, bounds = _between("m.value", low, high)
-        plan.need(f"EXISTS (SELECT 1 FROM marks m WHERE m.dimension = ? AND m.image_id = images.id{between})", dimension, *bounds)
+        needs.append(_Need("images.trashed IS NOT NULL", [], "SELECT id FROM images INDEXED BY images_trash WHERE trashed IS NOT NULL"))
+    by_id = search.sort in ("newest", "oldest")
+    core = _fewest(store, needs)
+    if core is None and (text is not None or not by_id):
+        # The order to walk in is not the shelf's own: does the shelf leave few?
+        where = " AND ".join(need.condition for need in shelf)
+        core = _fewest(store, [_Need("", [value for need in shelf for value in need.values], f"SELECT id FROM {_SHELF} WHERE {where}")])
+    plan = _sorted(store, search, gathered=core is not None)
+    if core is not None:
+        plan.need(f"images.id IN ({core.few})", *core.values)
+    elif text is not None and by_id:
+        plan.walk = f"images_fts CROSS JOIN {_SHELF} ON images.id = images_fts.rowid"
+        plan.id = "images_fts.rowid"
+        plan.need("images_fts MATCH ?", text)
+        needs.pop(next(place for place, need in enumerate(needs) if need.values == [text]))
+    for need in [*shelf, *needs]:
+        if need is not core:
+            plan.need(need.condition, *need.values)
     return plan
 
 
-def _walk(
-    store: Store, search: Search, asked: str | None, tags: list[str], scores: list[tuple[str, float | None, float | None]]
-) -> _Plan:
-    """The table to walk, with what it answers by itself; that is taken out of `tags` and `scores`."""
-    down = search.sort != "oldest"
-    if search.sort == "board" and search.board is not None:
+def _fewest(store: Store, needs: Sequence[_Need]) -> _Need | None:
+    """Of those with an index, the one that leaves the fewest pictures, when that is fewer than FEW."""
+    best, least = None, FEW
+    for need in needs:
+        if need.few is not None:
+            size = store.db.execute(f"SELECT count(*) FROM (SELECT 1 FROM ({need.few}) LIMIT {least})", need.values).fetchone()[0]
+            if size < least:
+                best, least = need, size
+    return best
+
+
+def _sorted(store: Store, search: Search, gathered: bool) -> _Plan:
+    """The order of the page, and the walk that gives it; what is gathered is walked as it comes, and sorted then."""
+    if search.sort == "board":
         walk = f"board_images b INDEXED BY board_order CROSS JOIN {_SHELF} ON images.id = b.image_id"
-        plan = _Plan(walk, "b.image_id", "b.position", False)
+        plan = _Plan(walk, "b.image_id", "b.position", down=False)
         plan.need("b.board_id = ?", search.board)
     elif search.sort == "rating":
-        plan = _Plan(f"images r INDEXED BY images_stars CROSS JOIN {_SHELF} ON images.id = r.id", "r.id", "r.stars", True)
+        walk = f"images r INDEXED BY images_stars CROSS JOIN {_SHELF} ON images.id = r.id"
+        if gathered:
+            walk = f"{_SHELF} CROSS JOIN images r ON r.id = images.id"
+        plan = _Plan(walk, "r.id", "r.stars", down=True)
         plan.need("r.state = 'drawn'")
-        if search.least_rating:
-            plan.need("r.stars >= ?", search.least_rating)
     elif search.sort.startswith("best:"):
         dimension = search.sort.removeprefix("best:")
         bound = store.db.execute("SELECT bound FROM dimensions WHERE name = ?", [dimension]).fetchone()
-        down = bound is None or bound["bound"] != "<="
-        plan = _Plan(f"marks s INDEXED BY marks_by_value CROSS JOIN {_SHELF} ON images.id = s.image_id", "s.image_id", "s.value", down)
+        walk = f"marks s INDEXED BY marks_by_value CROSS JOIN {_SHELF} ON images.id = s.image_id"
+        if gathered:
+            walk = f"{_SHELF} CROSS JOIN marks s ON s.image_id = images.id"
+        plan = _Plan(walk, "s.image_id", "s.value", down=bound is None or bound["bound"] != "<=")
         plan.need("s.dimension = ?", dimension)
-        for one in [score for score in scores if score[0] == dimension]:
-            scores.remove(one)
-            between, bounds = _between("s.value", one[1], one[2])
-            plan.need(f"1{between}", *bounds)
-    elif asked is not None:
-        plan = _Plan(f"images_fts CROSS JOIN {_SHELF} ON images.id = images_fts.rowid", "images_fts.rowid", "0", down)
-        plan.need("images_fts MATCH ?", asked)
-        asked = None
-    elif search.board is not None:
-        plan = _Plan(f"board_images b CROSS JOIN {_SHELF} ON images.id = b.image_id", "b.image_id", "0", down)
-        plan.need("b.board_id = ?", search.board)
-    elif tags:
-        plan = _Plan(f"tags t CROSS JOIN {_SHELF} ON images.id = t.image_id", "t.image_id", "0", down)
-        plan.need("t.tag = ?", tags.pop(0))
-    elif scores:
-        dimension, low, high = scores.pop(0)
-        between, bounds = _between("s.value", low, high)
-        plan = _Plan(f"marks s CROSS JOIN {_SHELF} ON images.id = s.image_id", "s.image_id", "0", down)
-        plan.need(f"s.dimension = ?{between}", dimension, *bounds)
     else:
-        plan = _Plan(_SHELF, "images.id", "0", down)
-    if asked is not None:  # sorted by something else: the matches are gathered once
-        plan.need("images.id IN (SELECT rowid FROM images_fts WHERE images_fts MATCH ?)", asked)
-    if search.board is not None and "board_images" not in plan.walk:
-        plan.need("EXISTS (SELECT 1 FROM board_images WHERE board_id = ? AND image_id = images.id)", search.board)
+        plan = _Plan(_SHELF, "images.id", "0", down=search.sort == "newest")
     return plan
+
+
+def _shelf_needs(who: Who, search: Search) -> list[_Need]:
+    """What the narrow index answers by itself."""
+    seen, persons = visible(who)
+    needs = [_Need("images.state = 'drawn'", [])]
+    if search.trashed:
+        needs.append(_Need("images.trashed IS NOT NULL AND images.person = ?", [who.name]))
+    else:
+        needs.append(_Need(f"images.trashed IS NULL AND {seen}", list(persons)))
+    for column, wanted in (("tier", search.tiers), ("card", search.cards), ("shown", search.verdicts), ("person", search.persons)):
+        if wanted:
+            needs.append(_Need(f"images.{column} IN ({_marks(wanted)})", list(wanted)))
+    if search.least_rating:
+        needs.append(_Need("images.rating >= ?", [search.least_rating]))
+    elif search.least_rating == 0:
+        needs.append(_Need("images.rating IS NULL", []))
+    if search.since is not None:
+        needs.append(_Need("images.drawn >= ?", [search.since]))
+    if search.until is not None:
+        needs.append(_Need("images.drawn < ?", [search.until]))
+    return needs
+
+
+def _other_needs(search: Search) -> list[_Need]:
+    """What has tables of its own."""
+    needs = []
+    if search.loras:
+        jobs = f"SELECT job_id FROM job_loras WHERE lora IN ({_marks(search.loras)})"
+        few = f"SELECT id FROM images WHERE job_id IN ({jobs})"
+        needs.append(_Need(f"images.job_id IN ({jobs})", list(search.loras), few))
+    if search.board is not None:
+        few = "SELECT image_id FROM board_images WHERE board_id = ?"
+        needs.append(_Need(f"EXISTS ({few} AND image_id = images.id)", [search.board], few))
+    for tag in search.tags:
+        few = "SELECT image_id FROM tags WHERE tag = ?"
+        needs.append(_Need(f"EXISTS ({few} AND image_id = images.id)", [tag], few))
+    for dimension, low, high in search.scores:
+        between, bounds = _between("m.value", low, high)
+        where = f"WHERE m.dimension = ?{between}"
+        few = f"SELECT m.image_id FROM marks m INDEXED BY marks_by_value {where}"
+        needs.append(_Need(f"EXISTS (SELECT 1 FROM marks m {where} AND m.image_id = images.id)", [dimension, *bounds], few))
+    return needs
 
 
 def _between(column: str, low: float | None, high: float | None) -> tuple[str, list[float]]:
