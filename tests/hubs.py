@@ -37,7 +37,8 @@ class Repo:
 
 
 class Hub:
-    """address: for HF_ENDPOINT. sent: bytes of content by path. starts: where each answer began. seen: (server, method, path, token) of every request.
+    """address: for HF_ENDPOINT. sent: bytes of content by path. starts: where each answer began. seen: (server, method, path, token)
+    of every request.
 
     drop: after so many bytes of its content a file's connection is cut, once for every entry. rate: bytes a second. spent: a signed
     address is refused from its second request on.

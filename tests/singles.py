@@ -79,14 +79,16 @@ def flux1_as_made(double: int, single: int, guidance: bool, joint: int, pooled: 
             start = f"double_blocks.{block}.{side}_"
             shapes |= {
                 f"{start}mod.lin.weight": (6 * width, width), f"{start}attn.qkv.weight": (3 * width, width),
-                f"{start}attn.proj.weight": (width, width), f"{start}mlp.0.weight": (hidden, width), f"{start}mlp.2.weight": (width, hidden),
+                f"{start}attn.proj.weight": (width, width),
+                f"{start}mlp.0.weight": (hidden, width), f"{start}mlp.2.weight": (width, hidden),
                 f"{start}attn.norm.query_norm.scale": (128,), f"{start}attn.norm.key_norm.scale": (128,),
             }  # fmt: skip
     for block in range(single):
         start = f"single_blocks.{block}."
         shapes |= {
             f"{start}modulation.lin.weight": (3 * width, width), f"{start}linear1.weight": (3 * width + hidden, width),
-            f"{start}linear2.weight": (width, width + hidden), f"{start}norm.query_norm.scale": (128,), f"{start}norm.key_norm.scale": (128,),
+            f"{start}linear2.weight": (width, width + hidden),
+            f"{start}norm.query_norm.scale": (128,), f"{start}norm.key_norm.scale": (128,),
         }  # fmt: skip
     shapes |= {"final_layer.linear.weight": (channels, width), "final_layer.adaLN_modulation.1.weight": (2 * width, width)}
     made = {}
