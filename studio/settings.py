@@ -81,6 +81,7 @@ TABLE = (
     Setting("retention.trash_days", "whole", 30, "Empty the trash after", "Then its files are deleted; 0 keeps them.", 0, 3650, "days"),
     Setting("retention.days", "whole", 0, "Retire pictures after", "Unrated, unkept ones go to the trash; 0: never.", 0, 36500, "days"),
     Setting("retention.gigabytes", "number", 0, "Space for pictures", "Above it the oldest unkept are retired; 0: no limit.", 0, 1e6, "GB"),
+    Setting("disk.least_gigabytes", "number", 1, "Room to be left", "With less free on the disk the queue waits; 0: never.", 0, 1e5, "GB"),
     Setting("models.folders", "folders", (), "Folders with models", "Of ComfyUI, Forge and others: nothing is fetched twice."),
     Setting("export.strip", "switch", False, "Export without settings", "Prompts, seeds and scores are left out.", own=True),
     Setting("login.idle_days", "number", 7, "Log out when idle", "A browser that asked nothing for this long.", 0.01, 90, "days"),

@@ -25,6 +25,7 @@ from studio.cache import Cache, take_again
 from studio.events import Door, Hub, Message, Owner
 from studio.imports import Imports
 from studio.queueing import Queue, take_placing, veiled
+from studio.retention import Housekeeper
 from studio.sessions import Sessions
 from studio.settings import Settings
 from studio.shelf import Shelf
@@ -101,6 +102,7 @@ class Studio:
         self._words = self.store.setting("device") or Machine("cpu", "", 0, 0, usable_cores()).words
         self._progress: dict[int, Progress] = {}
         self._owners: dict[int, Owner] = {}
+        self._housekeeper = Housekeeper(self)
         self._lock = threading.Lock()
         self._stopped = False
 
@@ -110,6 +112,7 @@ class Studio:
         files.sweep(self.data_dir, float(self.store.setting("swept") or 0))
         self.store.set("swept", str(now))
         self.imports.sweep()
+        self._housekeeper.start()
         self._supervisor.start()
 
     def stop(self) -> None:
@@ -120,6 +123,7 @@ class Studio:
             self._stopped = True
         self.hub.close()
         self.shelf.close()
+        self._housekeeper.stop()
         self._supervisor.stop()
         self._door.close()
         self.store.close()

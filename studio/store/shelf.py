@@ -14,7 +14,8 @@ TAGS_LIMIT = 50  # of one picture
 
 # A picture that people said they want: retention never takes it. What is on a board of anybody's counts.
 PROTECTED = (
-    "(images.shown = 'kept' OR images.rating >= 1 OR EXISTS (SELECT 1 FROM board_images WHERE board_images.image_id = images.id))"
+    "(images.shown = 'kept' OR images.rating >= 1 OR EXISTS (SELECT 1 FROM board_images WHERE board_images.image_id = images.id)"
+    " OR EXISTS (SELECT 1 FROM pins WHERE pins.image_id = images.id))"
 )
 # Nothing is left to be drawn or scored for the picture's job.
 SETTLED = (
@@ -63,7 +64,7 @@ def restore(db: sqlite3.Connection, images: Iterable[int]) -> None:
 
 
 def purge(db: sqlite3.Connection, images: Sequence[int], unlink: Callable[[str], None]) -> None:
-    """Deletes pictures for good, with all that was said of them; a job that is left without any goes with its last one.
+    """Deletes pictures that are in the trash for good, with all that was said of them; a job that is left without any goes with its last one.
 
     `unlink(path)` removes the files. It is called when the rows are gone but not committed: should the studio be killed in between,
     what remains is a picture in the trash without its file, which can be deleted again.
@@ -71,7 +72,10 @@ def purge(db: sqlite3.Connection, images: Sequence[int], unlink: Callable[[str],
     jobs = set()
     paths = []
     for image in images:
-        row = db.execute("SELECT job_id, path FROM images WHERE id = ?", [image]).fetchone()
+        # Asked again here: it may have been taken out of the trash since it was chosen.
+        row = db.execute(f"SELECT job_id, path FROM images WHERE id = ? AND trashed IS NOT NULL AND {SETTLED}", [image]).fetchone()
+        if row is None:
+            continue
         jobs.add(row["job_id"])
         paths.append(row["path"])
         db.execute("UPDATE images SET parent = NULL WHERE parent = ?", [image])
