@@ -23,7 +23,7 @@ from studio.store.turns import open_jobs, served, why_paused
 LOWEST, HIGHEST = -1, 1  # priorities: when nothing else waits, as usual (0), before all else
 FIELDS = ("priority", "start_at", "front")  # of a submission, beside those of the Request
 SEEN_BY_ALL = ("id", "state", "tier", "draft", "done", "step", "steps", "eta", "position", "priority", "paused", "not_before")
-FRESH_SECONDS = 1.0  # how old an estimate may be ...
+FRESH_SECONDS = 0.5  # how old an estimate may be ...
 COST_RATIO = 20  # ... or this many times what it took to make, so that a queue of thousands costs no more than a short one
 LATE_SECONDS = 60  # a start time this far in the past is a slow clock or a slow click, and means now
 FURTHEST = timedelta(days=366)
