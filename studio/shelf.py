@@ -146,7 +146,7 @@ class Shelf:
             "nearby": [_single_view(single) for single in singles],
             "download": download,
             "bytes": round(_still_to_fetch(card, singles)),
-            "state": "ready" if found and settled else "licence" if not settled else download["state"] if download else "missing",
+            "state": _state(settled, found is not None, download["state"] if download else ""),
         }
 
     def _found_view(self, found: Found) -> Json:
@@ -248,6 +248,15 @@ class Shelf:
         view = self.card(name)
         self._hub.publish("models", {"card": name})
         return view
+
+
+def _state(settled: bool, found: bool, download: str) -> str:
+    """"licence" (has to be accepted), "waiting", "running", "ready", "stopped", "failed" or "missing"."""
+    if not settled:
+        return "licence"
+    if download in ("waiting", "running"):
+        return download
+    return "ready" if found else download or "missing"
 
 
 def _admin(who: Who) -> None:
