@@ -10,8 +10,11 @@ export class Refused extends Error {
 
 const SILENT = { field: null, what: "The studio does not answer.", why: "It may have been closed.", todo: "Start it again with: python launch.py" };
 
-async function ask(path, body) {
-  const options = body === undefined ? {} : { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+function ask(path, body) {
+  return send(path, body === undefined ? {} : { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+}
+
+async function send(path, options) {
   let response;
   try {
     response = await fetch(path, options);
@@ -45,4 +48,7 @@ export const api = {
   promote: (id, tier, draft) => ask(`/api/images/${id}/promote`, { tier, draft }),
   images: (before, limit) => ask(`/api/images?limit=${limit}${before ? `&before=${before}` : ""}`),
   image: (id) => ask(`/api/images/${id}`),
+  similar: (prompt) => ask("/api/similar", { prompt }),
+  pin: (id, pinned) => ask(`/api/images/${id}/pin`, { pinned }),
+  bring: (file, family, tier) => send(`/api/import?${new URLSearchParams({ family, tier })}`, { method: "POST", headers: { "Content-Type": file.type || "image/unknown" }, body: file }),
 };

@@ -3,6 +3,7 @@
 import { api, Refused } from "./api.js";
 import { h, set, shape } from "./dom.js";
 import { actOf } from "./keys.js";
+import { Offers } from "./offers.js";
 import { Prompt } from "./prompt.js";
 import { Seed } from "./seed.js";
 import { Start } from "./start.js";
@@ -22,6 +23,7 @@ export class CsForm extends HTMLElement {
     studio.on("choice", () => this.suit());
     studio.on("reuse", (request) => this.fill(request));
     studio.on("vary", (image) => this.vary(image));
+    studio.on("start from", (picture) => this.startFrom(picture));
     studio.on("generate", (how) => this.submit(null, how));
     studio.on("example", (prompt) => this.example(prompt));
     if (studio.about) this.suit();
@@ -48,6 +50,7 @@ export class CsForm extends HTMLElement {
     );
     this.form = h("form", { novalidate: true, "aria-label": "What to draw", onsubmit: (event) => this.submit(event), onkeydown: (event) => this.key(event), oninput: (event) => this.typed(event) },
       this.field("prompt", "Prompt", this.prompt.input, null, this.prompt.element),
+      new Offers(this.prompt.input).element,
       (this.start.box = this.field("start", "Start from", this.start.strength, null, this.start.element)),
       h("div", { class: "cs-pair" }, this.field("draft", "Draft", this.draft), this.field("keep", "Keep", this.keep)),
       this.sizeField(),
@@ -216,6 +219,13 @@ export class CsForm extends HTMLElement {
     this.prompt.read();
     this.remember();
     this.prompt.input.focus();
+  }
+
+  /** A picture that was brought, or one of the history: the settings stay as they are. */
+  startFrom(picture) {
+    this.start.use(picture);
+    this.remember();
+    (picture.role === "img2img" ? this.start.strength : this.prompt.input).focus();
   }
 
   /** A variation of a candidate: its request, started from its picture, with noise drawn anew each run. */

@@ -44,7 +44,7 @@ class Loupe extends Dialog {
     this.zoomed = h("button", { type: "button", class: "cs-plain", text: "1:1", title: "1:1 at the same spot in every picture (Z)", onclick: () => this.zoom.toggle() });
     this.zoom.addEventListener("change", () => this.zoomed.setAttribute("aria-pressed", String(this.zoom.on)));
     // The stage lies under the buttons that turn to the next picture.
-    this.stage = h("div", { class: "cs-stage cs-loupe-stage" }, this.picture);
+    this.stage = h("div", { class: "cs-loupe-stage", tabindex: "-1", autofocus: true }, this.picture);
     table.append(this.stage, this.previous, this.next);
     side.append(
       h("div", { class: "cs-side-head" }, title, this.verdict, this.stars.element, this.zoomed, close),
@@ -89,8 +89,11 @@ class Loupe extends Dialog {
     this.scores.replaceChildren(...(image.scores.length ? image.scores.map((score) => bar(score, image.scores)) : [h("p", { class: "cs-quiet", text: "Not measured yet." })]));
     this.buttons(image, null);
     const at = this.images.findIndex((one) => one.id === image.id);
+    const focused = document.activeElement;
     this.previous.disabled = at <= 0;
     this.next.disabled = at < 0 || at >= this.images.length - 1;
+    // A button that had the focus may be gone now, and the keys with it.
+    if (this.shown && (!this.element.contains(focused) || focused.disabled)) this.stage.focus();
   }
 
   async fetch(id) {
@@ -133,8 +136,19 @@ class Loupe extends Dialog {
       ...(image.verdict ? [decide] : []),
       h("a", { class: "cs-plain", href: `${image.url}?download=1`, download: true, text: "Download" }),
       ...(request ? [button("Vary", () => vary(image)), button("Reuse settings", () => this.reuse(request))] : []),
+      ...(request ? [button("Use as…", () => studio.say("use picture", image.id))] : []),
+      ...(image.mine ? [button(image.pinned ? "Unpin" : "Pin", () => this.pin(!image.pinned))] : []),
       button("Copy seed", (event) => this.copy(event.currentTarget, image.seed)),
     );
+  }
+
+  /** Pinned pictures are offered first for a similar prompt. */
+  async pin(pinned) {
+    await this.attempt(async () => {
+      await api.pin(this.image.id, pinned);
+      await this.fetch(this.image.id);
+      [...this.actions.querySelectorAll("button")].find((one) => one.textContent === (pinned ? "Unpin" : "Pin"))?.focus();
+    });
   }
 
   parameters(image) {

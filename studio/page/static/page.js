@@ -2,6 +2,7 @@
 
 import { CsFacts, CsStatus } from "./status.js";
 import { CsForm } from "./form.js";
+import { startDrops } from "./drop.js";
 import { CsHistory } from "./history.js";
 import { CsMotion, startMotion } from "./motion.js";
 import { CsSheet } from "./sheet.js";
@@ -9,6 +10,7 @@ import { studio } from "./studio.js";
 import "./help.js";
 
 startMotion();
+startDrops();
 document.documentElement.dataset.csTab = "tier";
 customElements.define("cs-motion", CsMotion);
 customElements.define("cs-status", CsStatus);

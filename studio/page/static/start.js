@@ -41,6 +41,12 @@ export class Start {
     this.show();
   }
 
+  /** A picture to start from or to show: {image: a number of the history or the name of one that was brought, role, words}. */
+  use({ image, role, words }) {
+    this.picture = { image, role, strength: USUAL, parent: null, words };
+    this.show();
+  }
+
   /** As an earlier request had it. */
   fill({ image, role, strength, parent }) {
     const has = image !== null && image !== undefined && role && role !== "none";
