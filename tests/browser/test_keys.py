@@ -186,7 +186,7 @@ def test_compare_two_with_a_slider(sheet, launched, expect):
     expect(compare.locator(".cs-toast")).to_contain_text("Undone: 5 stars")
     page.keyboard.press("Escape")
     expect(compare).to_be_hidden()
-    assert page.evaluate(FOCUSED).startswith(f"Frame {order[0]}")
+    page.wait_for_function(f"{FOCUSED}.startsWith('Frame {order[0]}')")
 
 
 def test_what_was_promoted_is_compared_with_what_it_came_from(sheet, launched, expect):
@@ -223,7 +223,7 @@ def test_survey_several_until_the_best_are_left(sheet, launched, expect):
     assert [now[number][0] for number in order] == [None, False, None, None]
     page.keyboard.press("Control+z")
     expect(tiles).to_have_count(3)
-    assert page.evaluate(FOCUSED).startswith(f"Frame {order[1]}"), "back where it was in the row"
+    page.wait_for_function(f"{FOCUSED}.startsWith('Frame {order[1]}')")  # back where it was in the row
     page.keyboard.press("g")
     expect(survey).to_be_hidden()
     page.keyboard.press("Escape")
@@ -355,11 +355,11 @@ def test_seeds_random_fixed_and_going_on(new_page, launched, expect):
 
     first, second = run(), run()
     assert first != second, "random: drawn anew each run"
-    modes.get_by_text("Fixed").click()
+    modes.get_by_role("radio", name="Fixed").check()
     expect(seed).to_have_value(str(second[0]))  # the latest job's is held
     seed.fill("700")
     assert run() == [700, 701, 702]
-    modes.get_by_text("+1").click()
+    modes.get_by_role("radio", name="+1").check()
     expect(seed).to_have_value("700")
     assert run() == [700, 701, 702]
     expect(seed).to_have_value("703")
@@ -367,7 +367,7 @@ def test_seeds_random_fixed_and_going_on(new_page, launched, expect):
     page.reload()
     expect(seed).to_have_value("706")
     expect(modes.get_by_role("radio", name="+1")).to_be_checked()
-    modes.get_by_text("Random").click()
+    modes.get_by_role("radio", name="Random").check()
     expect(seed).to_have_value("")
 
 

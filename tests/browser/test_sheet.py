@@ -33,7 +33,7 @@ def test_a_prompt_becomes_a_scored_sheet(new_page, launched, expect):
     job = page.locator(".cs-job").first
     expect(job.locator(".cs-frame")).to_have_count(4)
     expect(job.locator(".cs-how")).to_contain_text("2 kept, 2 spare")
-    expect(page.locator(".cs-voice")).to_contain_text("done: 2 kept, 2 spare")
+    expect(page.locator("cs-sheet .cs-voice")).to_contain_text("done: 2 kept, 2 spare")
     verdicts = job.locator(".cs-frame").evaluate_all("all => all.map(one => one.dataset.verdict)")
     assert verdicts == ["kept", "kept", "spare", "spare"]
     assert any(source.startswith("data:image/jpeg") for source in page.evaluate("window.sources")), "no preview was shown"

@@ -56,6 +56,7 @@ export class Frame {
 
   /** What SQLite knows of it. */
   show(image) {
+    if (this.image?.state === "drawn" && image.state !== "drawn") return; // told late: what is drawn stays drawn
     this.image = image;
     const drawn = image.state === "drawn";
     const verdict = image.verdict ?? "";

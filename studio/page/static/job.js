@@ -73,7 +73,9 @@ export class Job {
   /** The images are asked for when the job first comes into view, and again whenever something may have been missed. */
   async load() {
     this.loaded = true;
+    const turn = (this.turn = (this.turn ?? 0) + 1);
     const job = await api.job(this.id);
+    if (turn !== this.turn) return; // asked again since: this answer is older than what is shown
     for (const image of job.images) this.frames[image.number - 1]?.show(image);
     this.update(job);
     if (job.state === "done") this.sort(false);

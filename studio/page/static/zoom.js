@@ -6,7 +6,8 @@ export class Zoom extends EventTarget {
   scale = 0; // screen pixels a picture's pixel; 0: the picture fits its box
   x = 0.5; // the spot: where in the picture, 0..1
   y = 0.5;
-  #stages = new Map(); // box -> {img, size}
+  #stages = new Map(); // box -> {img, width, height}
+  #watched = new WeakSet(); // boxes that listen to the pointer already
   #sizes = new ResizeObserver(() => this.#apply());
 
   get on() {
@@ -15,7 +16,7 @@ export class Zoom extends EventTarget {
 
   /** Puts `img`, a picture of `width` x `height` pixels, in `box` under this zoom. */
   add(box, img, { width, height }) {
-    if (!this.#stages.has(box)) this.#watch(box);
+    if (!this.#watched.has(box)) this.#watch(box);
     this.#stages.set(box, { img, width, height });
     this.#sizes.observe(box);
     this.#place(box);
@@ -89,6 +90,7 @@ export class Zoom extends EventTarget {
 
   /** Dragging moves the spot; a drag is no click. */
   #watch(box) {
+    this.#watched.add(box);
     let at = null;
     let dragged = false;
     box.addEventListener("pointerdown", (event) => {
@@ -106,10 +108,11 @@ export class Zoom extends EventTarget {
       this.#pan(box, dx, dy);
     });
     for (const end of ["pointerup", "pointercancel"]) box.addEventListener(end, () => (at = null));
+    box.addEventListener("dragstart", (event) => this.on && event.preventDefault()); // the browser's own drag of a picture
     box.addEventListener("click", (event) => {
       if (!dragged) return;
       dragged = false;
-      event.stopPropagation();
+      event.stopImmediatePropagation();
       event.preventDefault();
     }, { capture: true });
   }
