@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.spec import Score, ScoreContext
+from models.threads import compute
 
 if TYPE_CHECKING:
     import torch
@@ -46,12 +47,15 @@ class Adherence:
         missing = self.missing()
         if missing:
             return [[Score(self.dimensions[0], None, self.name, self.version, missing)] for _ in pictures]
+        values = compute(lambda: self._cosines(pictures, context.prompt))
+        return [[Score(self.dimensions[0], round(100 * value, 2), self.name, self.version)] for value in values]
+
+    def _cosines(self, pictures: Sequence[Image], prompt: str) -> list[float]:
         assert self.folder is not None
         if self._clip is None:
             self._clip = _Clip(self.folder, self.device)
             self.version = _fingerprint(self.folder / WEIGHTS)
-        values = self._clip.cosines(pictures, context.prompt)
-        return [[Score(self.dimensions[0], round(100 * value, 2), self.name, self.version)] for value in values]
+        return self._clip.cosines(pictures, prompt)
 
     def missing(self) -> str:
         """What the folder lacks, in words; "" when it is whole."""
