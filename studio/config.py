@@ -27,6 +27,8 @@ class Config:
     models_dir: Path | None = None
     engine: str = "local"
     check: bool = False
+    backup: Path | None = None
+    restore: Path | None = None
     lowvram: bool = False
     allow_hosts: tuple[str, ...] = ()
     auth: str | None = None  # NAME:PASSWORD
@@ -77,6 +79,8 @@ def parse(arguments: list[str] | None = None) -> Config:
     parser.add_argument("--device", choices=("cpu", "cuda", "mps"), help="default: the best there is")
     parser.add_argument("--lowvram", action="store_true", help="take no more memory than the next smaller class of device has")
     parser.add_argument("--models-dir", type=Path, metavar="D", help="folder with downloaded weights")
+    parser.add_argument("--backup", type=Path, metavar="FILE", help="write everything in the data folder to a ZIP, and leave")
+    parser.add_argument("--restore", type=Path, metavar="FILE", help="put a backup in place of the data folder's content, and leave")
     parser.add_argument("--check", action="store_true", help="say what this machine can draw with, and leave")
     parser.add_argument("--version", action="version", version=f"Contact Sheet {__version__}")
     parser.add_argument("--engine", default="local", help=argparse.SUPPRESS)
@@ -91,6 +95,8 @@ def parse(arguments: list[str] | None = None) -> Config:
         models_dir=flags.models_dir.expanduser().absolute() if flags.models_dir else None,
         engine=flags.engine,
         check=flags.check,
+        backup=flags.backup.expanduser().absolute() if flags.backup else None,
+        restore=flags.restore.expanduser().absolute() if flags.restore else None,
         lowvram=flags.lowvram,
         allow_hosts=tuple(_host(name) for name in flags.allow_host),
         auth=flags.auth,

@@ -307,6 +307,11 @@ def _name(data: Mapping[Any, Any]) -> str:
     return name
 
 
+def ids_of(data: Mapping[Any, Any]) -> list[int]:
+    """The field `ids`, each once."""
+    return _ids(data.get("ids"))
+
+
 def _ids(value: object) -> list[int]:
     if not isinstance(value, list) or not value or len(value) > IDS_LIMIT:
         raise BadInput("ids", f"ids must be a list of 1 to {IDS_LIMIT} numbers.")

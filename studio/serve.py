@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from models.cards import load_catalogue
 from models.errors import StudioError, Unavailable
+from studio import archive
 from studio.authfile import read_file, read_flag, take_in, warning
 from studio.config import EVERYWHERE, LOOPBACK, Config, quiet_libraries
 from studio.quick import import_gradio
@@ -33,8 +34,15 @@ def run(config: Config) -> int:
     """Serves until Ctrl+C; the process's exit status."""
     quiet_libraries()
     try:
+        if config.backup:
+            size = archive.backup(config.data_dir, config.backup)
+            print(f"{config.backup} holds everything in {config.data_dir}: {size / 1e6:.1f} MB")
+            return 0
         with Holder(config.data_dir) as holder:
-            _serve(config, holder)
+            if config.restore:
+                _restore(config.data_dir, config.restore)
+            else:
+                _serve(config, holder)
     except StudioError as error:
         print(error, file=sys.stderr)
         return 1
@@ -79,6 +87,13 @@ class Holder:
             return "It is just starting or ending."
         note = json.loads(self._note.read_text(encoding="utf-8"))
         return f"It is process {note['pid']}, at {note['url']} ."
+
+
+def _restore(data_dir: Path, file: Path) -> None:
+    aside = archive.restore(data_dir, file)
+    print(f"{data_dir} is as it was when {file.name} was made.")
+    if aside is not None:
+        print(f"What was there before lies in {aside}; delete it when it is not needed.")
 
 
 def _serve(config: Config, holder: Holder) -> None:

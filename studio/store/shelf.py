@@ -64,7 +64,7 @@ def restore(db: sqlite3.Connection, images: Iterable[int]) -> None:
 
 
 def purge(db: sqlite3.Connection, images: Sequence[int], unlink: Callable[[str], None]) -> None:
-    """Deletes pictures that are in the trash for good, with all that was said of them; a job that is left without any goes with its last one.
+    """Deletes pictures that are in the trash for good, with all that was said of them; with the last one of a job the job goes too.
 
     `unlink(path)` removes the files. It is called when the rows are gone but not committed: should the studio be killed in between,
     what remains is a picture in the trash without its file, which can be deleted again.
