@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from studio.page import form, header, history, sheet
+from studio.page import form, header, history, models, sheet
 from studio.page.theme import theme
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent / "static"
 # Below, not at, /static/: Gradio serves its own fonts and scripts from there.
 STATIC_URL = "/static/page"
-STYLES = ("tokens.css", "shell.css", "form.css", "sheet.css", "loupe.css", "views.css", "history.css", "queue.css", "drop.css")
+STYLES = ("tokens.css", "shell.css", "form.css", "sheet.css", "loupe.css", "views.css", "history.css", "models.css", "queue.css", "drop.css")
 
 
 def build(studio: Studio) -> gr.Blocks:
@@ -37,6 +37,7 @@ def build(studio: Studio) -> gr.Blocks:
             with gr.Tabs(elem_id="cs-tabs", overflow_behavior="wrap"):
                 header.build_tiers(tiers)
                 history.build()
+                models.build()
             header.build_status()
         # Outside the tabs, for a component has one parent: a tier's tab only sets the tier of this one form.
         with gr.Row(elem_id="cs-desk"):

@@ -1,13 +1,13 @@
 // What all areas share: the studio's facts, the chosen family and tier, and what the studio tells as it happens.
 //
-// `studio` speaks: "job" "step" "preview" "image" "device" (data as the server sent it), "lost" and "found" (the connection; after
+// `studio` speaks: "job" "step" "preview" "image" "device" "download" "models" (data as the server sent it), "lost" and "found" (the connection; after
 // "found" everything has to be asked for again, for what was told meanwhile is gone), "about" (facts arrived), "choice" (family or
 // tier changed), "tab" (a tab was chosen), "reuse" (a request whose settings the form shall take).
 
 import { Refused, api } from "./api.js";
 
 const RETRY_MS = 1500;
-const TOLD = ["job", "step", "preview", "image", "device"];
+const TOLD = ["job", "step", "preview", "image", "device", "download", "models"];
 
 class Studio extends EventTarget {
   about = null;
