@@ -91,7 +91,7 @@ class _Play:
         for person, line in people.items():
             same = next((at for at, (_, _, job) in enumerate(line) if job.card == self.card), None) if hold else None
             at = same or 0
-            choices.append((hold and same is None, self.served.get(person, 0), line[at][0], person, at))
+            choices.append((hold and same is None, self.served.get(person, 0), person, at))
         *_, person, at = min(choices)
         return priority, person, at
 

@@ -352,7 +352,6 @@ class Studio:
         elif event == "job":
             if message["id"] in self._progress:  # a batch has begun or ended: what the last one said of the time left is old
                 self._progress[message["id"]].eta = None
-            self.queue.changed()
             self._tell_jobs([message["id"]])
         elif event == "machine":
             self.shelf.machine_is(message)

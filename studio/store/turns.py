@@ -41,7 +41,8 @@ def next_task(db: sqlite3.Connection, at: str, loaded: str | None = None) -> int
         f"""SELECT jobs.id, jobs.person FROM jobs LEFT JOIN turns ON turns.person = jobs.person
         WHERE jobs.state IN {ACTIVE} AND NOT jobs.paused AND (jobs.not_before IS NULL OR jobs.not_before <= ?)
             AND EXISTS (SELECT 1 FROM tasks WHERE tasks.job_id = jobs.id AND tasks.kind = 'draft' AND tasks.state = 'waiting')
-        ORDER BY jobs.priority DESC, jobs.card IS NOT ?, coalesce(turns.served, 0), coalesce(jobs.place, jobs.id), jobs.id LIMIT 1""",
+        ORDER BY jobs.priority DESC, jobs.card IS NOT ?, coalesce(turns.served, 0), jobs.person, coalesce(jobs.place, jobs.id), jobs.id
+        LIMIT 1""",
         [at, loaded],
     ).fetchone()
     if job is None:
