@@ -132,7 +132,7 @@ def _answer(studio: Studio, listener: socket.socket, config: Config, url: str) -
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            _announce(config, url)
+            _announce(config, url, studio.shelf.chosen)
 
         def handle_exit(self, sig: int, frame: Any) -> None:
             studio.hub.close()  # an open stream would keep the server waiting
@@ -219,8 +219,10 @@ def _beyond(host: str) -> bool:
         return host != "localhost"
 
 
-def _announce(config: Config, url: str) -> None:
+def _announce(config: Config, url: str, chosen: str) -> None:
     print(f"Contact Sheet is at {url}   (Ctrl+C ends it)", flush=True)
+    if chosen:
+        print(chosen, flush=True)
     if _beyond(config.host) and not config.login:
         print(
             "Warning: there is no login, so anybody who can reach this machine over the network sees every picture, and can draw, change\n"
