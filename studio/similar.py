@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import time
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -23,8 +24,9 @@ Json = dict[str, Any]
 
 SHOWN, MOST = 3, 24
 NEAR = 60  # prompts that a likeness proposes
-TERMS, TERMS_ASKED = 400, 12  # terms of a prompt that are looked at; the rarest of them, which are searched for
-POSTINGS = 30_000  # prompts that the terms searched for may hold between them
+TERMS, TERMS_ASKED = 400, 8  # terms of a prompt that are looked at; the rarest of them, which are searched for
+POSTINGS = 3_000  # prompts that the terms searched for may hold between them
+COUNTS, FRESH_SECONDS = 50_000, 300.0
 
 
 class Likeness(Protocol):
@@ -40,16 +42,13 @@ class TermLikeness:
 
     def __init__(self, index: str) -> None:
         self._index = index
+        self._counts: dict[str, tuple[int, float]] = {}  # and until when they are believed
 
     def terms(self, prompt: str) -> list[str]:
         raise NotImplementedError
 
     def near(self, db: sqlite3.Connection, prompt: str, who: Who, limit: int) -> list[str]:
-        counted = []
-        for term in dict.fromkeys(self.terms(prompt)[:TERMS]):
-            row = db.execute(f"SELECT doc FROM {self._index}_counts WHERE term = ?", [term]).fetchone()
-            if row is not None:
-                counted.append((row["doc"], term))
+        counted = [(count, term) for term in dict.fromkeys(self.terms(prompt)[:TERMS]) if (count := self._count(db, term))]
         # The rare terms tell prompts apart; common ones would only make every prompt a candidate.
         asked: list[str] = []
         postings = 0
@@ -69,6 +68,19 @@ class TermLikeness:
             [" OR ".join(asked), *values, limit],
         )
         return [row["prompt"] for row in rows]
+
+    def _count(self, db: sqlite3.Connection, term: str) -> int:
+        """Prompts that have a term. SQLite counts by reading the whole list, so what is common is not counted at every keystroke."""
+        known = self._counts.get(term)
+        if known is not None and time.monotonic() < known[1]:
+            return known[0]
+        row = db.execute(f"SELECT doc FROM {self._index}_counts WHERE term = ?", [term]).fetchone()
+        count = row["doc"] if row else 0
+        if count:
+            if len(self._counts) >= COUNTS:
+                self._counts.clear()
+            self._counts[term] = (count, time.monotonic() + FRESH_SECONDS)
+        return count
 
     def of(self, prompt: str, other: str) -> float:
         mine, others = set(self.terms(prompt)), set(self.terms(other))
@@ -95,8 +107,9 @@ class Trigrams(TermLikeness):
 class Similar:
     """What the routes call. threshold: the likeness from which a prompt counts as similar, 0..1, asked each time."""
 
-    def __init__(self, store: Store, percentiles: Percentiles, likenesses: Sequence[Likeness] = (Words(), Trigrams())) -> None:
-        self._store, self._percentiles, self._likenesses = store, percentiles, likenesses
+    def __init__(self, store: Store, percentiles: Percentiles, likenesses: Sequence[Likeness] | None = None) -> None:
+        self._store, self._percentiles = store, percentiles
+        self._likenesses = (Words(), Trigrams()) if likenesses is None else likenesses
 
     def find(self, data: Mapping[Any, Any], threshold: float, who: Who) -> Json:
         """Earlier results for {"prompt", "limit"}: a picture a prompt, pinned ones first, then the most similar. Raises BadInput."""

@@ -125,7 +125,9 @@ class Menu extends Dialog {
     this.name.textContent = picture.name;
     const { form, tool, unmapped } = picture;
     const own = tool === "Contact Sheet";
-    const settings = !form ? "There are none in this file." : own ? "Prompt, size, seed and the rest fill the form." : `Written by ${tool}${unmapped.length ? `; ${unmapped.length} of them have no place here` : ""}.`;
+    const family = form && studio.about.families.find((one) => one.name === form.family);
+    const missing = family?.usable === false ? ` ${family.title} is not on this machine yet.` : "";
+    const settings = !form ? "There are none in this file." : own ? `Prompt, size, seed and the rest fill the form.${missing}` : `Written by ${tool}${unmapped.length ? `; ${unmapped.length} of them have no place here` : ""}.${missing}`;
     const title = studio.facts()?.card_title ?? "This model";
     this.choices.replaceChildren(
       this.choice("1", "Use its settings", settings, Boolean(form), () => studio.say("reuse", { ...this.picture.form, prompt: this.picture.form.prompt ?? "" })),
