@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 
 import httpx
 import pytest
@@ -378,10 +379,10 @@ def test_a_variation_of_a_candidate(sheet, launched, expect):
     page.keyboard.press("v")
     start = page.locator(".cs-field-start")
     expect(start).to_contain_text(f"Variation of frame {number} of job {made['id']}")
-    expect(page.get_by_role("button", name="Generate")).to_be_focused()
+    expect(page.locator(".cs-send .cs-primary")).to_be_focused()
     start.get_by_role("slider").press("ArrowLeft")
     with page.expect_response(re.compile("/api/jobs$")) as sent:
-        page.get_by_role("button", name="Generate").press("Enter")
+        page.locator(".cs-send .cs-primary").press("Enter")
     expect(page.locator(".cs-job").first.locator(".cs-origin")).to_be_visible()
     request = launched.finished(sent.value.json()["id"])["request"]
     assert {name: request[name] for name in ("prompt", "size", "image", "role", "parent")} == {
@@ -426,3 +427,24 @@ def test_frames_of_every_shape_are_laid_out(new_page, launched, expect, width):
         assert boxes[0]["width"] / boxes[0]["height"] == pytest.approx(natural, rel=0.02), size
         areas[size] = boxes[0]["width"] * boxes[0]["height"]
     assert max(areas.values()) / min(areas.values()) < 2.6, areas
+
+
+def test_a_job_is_taken_away(sheet, expect):
+    page, made, shown = sheet(3, prompt="a green book")
+    more = shown.get_by_role("button", name="More for job")
+    for name, count in (("Keepers", 1), ("All pictures", 3)):
+        more.click()
+        with page.expect_download() as found:
+            page.locator(".cs-menu").get_by_role("button", name=name).click()
+        with zipfile.ZipFile(found.value.path()) as archive:
+            assert sum(entry.endswith(".png") for entry in archive.namelist()) == count
+    more.click()
+    with page.expect_download() as found:
+        page.locator(".cs-menu").get_by_role("button", name="Sheet as PDF").click()
+    assert found.value.path().read_bytes().startswith(b"%PDF")
+    more.click()
+    with page.expect_response(re.compile("/api/jobs$")) as sent:
+        page.locator(".cs-menu").get_by_role("button", name="Draw more").click()
+    again = sent.value.json()["request"]
+    assert again["prompt"] == "a green book" and again["seeds"] != made["request"]["seeds"]
+    expect(page.locator(f"#cs-job-{sent.value.json()['id']}")).to_be_visible()

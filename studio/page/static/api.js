@@ -43,6 +43,7 @@ export const api = {
   cancel: (id) => ask(`/api/jobs/${id}/cancel`, {}),
   pause: (id) => ask(`/api/jobs/${id}/pause`, {}),
   resume: (id) => ask(`/api/jobs/${id}/resume`, {}),
+  order: (ids, as) => ask("/api/exports", { ids, as }),
   rate: (id, rating) => ask(`/api/images/${id}/rate`, { rating }),
   keep: (id, keep) => ask(`/api/images/${id}/keep`, { keep }),
   promote: (id, tier, draft) => ask(`/api/images/${id}/promote`, { tier, draft }),

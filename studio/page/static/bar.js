@@ -12,7 +12,7 @@ export class Bar {
     const word = (act, label, key, asked) => h("button", { type: "button", class: "cs-bar-tool", title: `${label} (${key})`, onclick: run(act, asked), text: label });
     this.count = h("span", { class: "cs-bar-count" });
     this.chosen = h("span", { class: "cs-bar-chosen", hidden: true }, this.count,
-      word("pick", "Pick", "P"), word("reject", "Reject", "X"), word("unflag", "Unflag", "U"), word("raise", "To next tier", "T"), word("cancel", "Clear", "Esc"));
+      word("pick", "Pick", "P"), word("reject", "Reject", "X"), word("unflag", "Unflag", "U"), word("raise", "To next tier", "T"), word("take", "ZIP", "download"), word("cancel", "Clear", "Esc"));
     this.zoomed = tool("zoom", "loupe", "1:1", "Z");
     this.undo = tool("undo", "undo", "Undo", "Ctrl Z");
     this.redo = tool("redo", "redo", "Redo", "Ctrl Shift Z");

@@ -3,6 +3,7 @@
 import { api } from "./api.js";
 import { h, icon, set } from "./dom.js";
 import { studio } from "./studio.js";
+import { take } from "./take.js";
 
 let menus = 0;
 
@@ -47,21 +48,24 @@ export class JobTools {
   entries() {
     const { job } = this.view;
     const entry = (text, note, run) => h("button", { type: "button", onclick: run }, h("span", { text }), h("small", { text: note }));
-    const file = (text, note, href) => h("a", { href, download: true }, h("span", { text }), h("small", { text: note }));
+    const file = (text, note, kind, choose = () => true) => entry(text, note, () => this.take(kind, choose));
     const { seed, seeds, ...rest } = job.request;
     return [
       entry("Draw more", "the same, from new seeds", () => this.draw(rest)),
       ...(job.cached ? [] : [entry("Generate again", "the same seeds, not from history", () => this.draw({ ...job.request, again: true }))]),
-      ...files(job).map((one) => file(...one)),
+      file("Keepers", "a ZIP with their settings and scores", "zip", (image) => image.verdict === "kept"),
+      file("All pictures", "the same of every frame", "zip"),
+      file("Sheet as PNG", "labelled, in the order shown", "png"),
+      file("Sheet as PDF", "to print", "pdf"),
     ];
+  }
+
+  async take(kind, choose) {
+    if (!this.view.loaded) await this.view.load();
+    await take(this.view.images().filter(choose).map((image) => image.id), kind);
   }
 
   draw(request) {
     return this.view.attempt(async () => studio.say("submitted", await api.submit(request)));
   }
-}
-
-/** What can be taken away of a job: [name, note, address]. */
-function files() {
-  return [];
 }

@@ -11,6 +11,7 @@ import { openLoupe } from "./loupe.js";
 import { Selection } from "./selection.js";
 import { studio } from "./studio.js";
 import { openSurvey } from "./survey.js";
+import { take } from "./take.js";
 import { toast } from "./toast.js";
 import { Zoom } from "./zoom.js";
 
@@ -172,6 +173,7 @@ export class CsSheet extends HTMLElement {
       generate: () => studio.say("generate", { front: false }),
       front: () => studio.say("generate", { front: true }),
       cancel: () => this.escape(),
+      take: () => take(this.meant().map((frame) => frame.image).filter((image) => image?.state === "drawn").map((image) => image.id), "zip"),
       help: () => studio.say("help"),
     };
   }
