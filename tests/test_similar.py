@@ -157,7 +157,8 @@ def test_quick_over_a_hundred_thousand_prompts(studio):
             " path, drawn FROM images WHERE id = ?",
             [(number, prompt, image) for number, prompt in enumerate(rows, start=2)],
         )
-    seconds = []
+    seconds: list[float] = []
+    found(studio, rows[0])  # the first asked counts the common terms
     for prompt in draw.sample(rows, 40):
         started = time.perf_counter()
         assert found(studio, prompt + " and")[0] == prompt
