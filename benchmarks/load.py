@@ -1,22 +1,20 @@
 """A day with twenty people in two minutes: `python -m benchmarks.load [--quick]`.
 
-Twenty people submit, watch, look through their history and change their minds over HTTP, each with an event stream open, while the
-scripted engine is never idle. Every third of them is greedy and keeps ten times as many jobs waiting. A second part has fifty
+Twenty people log in, submit, watch, look through their history and change their minds over HTTP, each with an event stream open, while
+the scripted engine is never idle. Every third of them is greedy and keeps ten times as many jobs waiting. A second part has fifty
 browsers watch one job with all its previews and takes the processor time of the page's process.
 """
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import random
 import sqlite3
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,8 +23,9 @@ from urllib.parse import urlparse
 import httpx
 
 from benchmarks.report import Report
-from benchmarks.running import ROOT, studio
+from benchmarks.running import studio
 
+PASSWORD = "tall-ship-of-amber-7"
 PEOPLE = [f"person{number:02d}" for number in range(1, 21)]
 WATCHERS = 50
 PATIENT, GREEDY = 3, 30  # jobs that one keeps waiting
@@ -50,9 +49,9 @@ class Tally:
 class Person:
     """One of them, with a browser's two connections: one that asks, one that listens."""
 
-    def __init__(self, name: str, url: str, tally: Tally, number: int) -> None:
+    def __init__(self, name: str, url: str, cookie: str, tally: Tally, number: int) -> None:
         self.name, self.tally = name, tally
-        self.http = httpx.AsyncClient(base_url=url, timeout=30, headers={"X-Person": name, "Origin": url})
+        self.http = httpx.AsyncClient(base_url=url, timeout=30, headers={"Cookie": cookie, "Origin": url})
         self.chance = random.Random(number)
         self.backlog = GREEDY if number % 3 == 0 else PATIENT
         self.open: list[int] = []
@@ -140,29 +139,36 @@ class Person:
 
 
 @contextmanager
-def serving(folder: Path):
-    """The studio with its people, in a process of its own: (process id, address)."""
-    command = [sys.executable, "-m", "benchmarks.people", str(folder), *PEOPLE]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdin is not None and process.stdout is not None
-    try:
-        url = process.stdout.readline().strip()
-        if not url:
-            raise RuntimeError(f"the studio ended with status {process.wait()}")
-        yield process.pid, url
-    finally:
-        process.stdin.close()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+def serving(folder: Path) -> Iterator[tuple[int, str, dict[str, str]]]:
+    """`launch.py` with a login, and everybody logged in: (process id, address, each one's cookie)."""
+    listed = folder / "people"
+    listed.write_text("\n".join([f"boss:{PASSWORD}:admin", *(f"{name}:{PASSWORD}" for name in PEOPLE)]) + "\n")
+    listed.chmod(0o600)
+    with studio(folder / "data", "--engine", "scripted:0.0", "--auth-file", str(listed)) as running:
+        cookies = {name: log_in(running.url, name) for name in PEOPLE}
+        with httpx.Client(base_url=running.url, timeout=30, headers={"Cookie": cookies[PEOPLE[0]]}) as http:
+            end = time.monotonic() + 120
+            while http.get("/api/studio").json()["device"]["state"] != "ready":
+                if time.monotonic() > end:
+                    raise TimeoutError("the worker did not become ready")
+                time.sleep(0.1)
+        yield running.process.pid, running.url, cookies
 
 
-async def twenty_people(url: str, pid: int, seconds: float, warm: float) -> tuple[Tally, list[tuple[float, float]], tuple[float, float]]:
+def log_in(url: str, name: str) -> str:
+    with httpx.Client(base_url=url, timeout=30, headers={"Origin": url}) as http:
+        answer = http.post("/login", data={"name": name, "password": PASSWORD})
+        if not http.cookies:
+            raise RuntimeError(f"{name} cannot log in: {answer.status_code}")
+        return "; ".join(f"{cookie}={value}" for cookie, value in http.cookies.items())
+
+
+async def twenty_people(
+    pid: int, url: str, cookies: dict[str, str], seconds: float, warm: float
+) -> tuple[Tally, list[tuple[float, float]], tuple[float, float]]:
     """What they saw, the page's memory (moment, MB) over time, and the window in unix seconds."""
     tally, memory = Tally(), []
-    people = [asyncio.create_task(Person(name, url, tally, number).live()) for number, name in enumerate(PEOPLE)]
+    people = [asyncio.create_task(Person(name, url, cookies[name], tally, number).live()) for number, name in enumerate(PEOPLE)]
     await asyncio.sleep(warm)
     for times in tally.seconds.values():
         times.clear()
@@ -223,7 +229,7 @@ async def watch_for(url: str, pid: int, seconds: float) -> tuple[float, float]:
     return result
 
 
-def cores(pid: int, during) -> float:
+def cores(pid: int, during: Callable[[], object]) -> float:
     used, started = cpu_seconds(pid), time.monotonic()
     during()
     return (cpu_seconds(pid) - used) / (time.monotonic() - started)
@@ -250,9 +256,8 @@ def main() -> None:
     seconds, warm = (20.0, 8.0) if report.args.quick else (120.0, 15.0)
     with tempfile.TemporaryDirectory(prefix="load-") as folder:
         data = Path(folder) / "data"
-        with serving(data) as (pid, url):
-            wait_until_ready(url)
-            tally, memory, window = asyncio.run(twenty_people(url, pid, seconds, warm))
+        with serving(Path(folder)) as (pid, url, cookies):
+            tally, memory, window = asyncio.run(twenty_people(pid, url, cookies, seconds, warm))
         drawn = shares(data / "studio.db", window)
 
     every = sorted(value for values in tally.seconds.values() for value in values)
@@ -280,14 +285,6 @@ def main() -> None:
 
 def at(ranked: list[float], share: float) -> float:
     return ranked[min(len(ranked) - 1, int(share * len(ranked)))] if ranked else float("nan")
-
-
-def wait_until_ready(url: str, seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while json.loads(httpx.get(f"{url}/api/studio", timeout=30).content)["device"]["state"] != "ready":
-        if time.monotonic() > end:
-            raise TimeoutError("the worker did not become ready")
-        time.sleep(0.1)
 
 
 if __name__ == "__main__":

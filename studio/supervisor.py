@@ -99,7 +99,7 @@ class Supervisor:
             except Exception as error:
                 # No memory for a process, a full disk: the thread that minds the worker must outlive whatever befalls it.
                 log.exception("the worker could not be started")
-                why = f"The worker could not be started ({type(error).__name__}: {error})"
+                why, blame = f"The worker could not be started ({type(error).__name__}: {error})", True
             if self._stopping.is_set():
                 return
             if not blame or time.monotonic() - started > HEALTHY_SECONDS:

@@ -9,12 +9,15 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.testclient import TestClient
 from studios import ended
 
 from models.cards import Catalogue
 from models.errors import BadInput, NotFound
 from pipelines.request import Request
 from pipelines.tasks import tasks_for
+from studio.doors import make_app
+from studio.doors.base import who_asks
 from studio.foresight import Waiting, foresee
 from studio.queueing import start_time, take_placing
 from studio.store import Store, images, jobs, order, turns
@@ -362,6 +365,23 @@ def test_the_whole_queue_is_paused_and_resumed(crowd, studio):
     studio.store.set(turns.PAUSED_BECAUSE, "The disk is nearly full.")
     body = door.post("/api/queue/resume", json={}).json()
     assert (body["paused"], body["why"]) == (True, "The disk is nearly full.")
+
+
+def test_only_an_admin_pauses_for_everybody_and_others_names_are_theirs(studio):
+    people(studio.store)
+    studio.submit({"prompt": "a secret"})
+    own = studio.submit({"prompt": "a red mug"}, ADA)["id"]
+    app = make_app(studio)
+    app.dependency_overrides[who_asks] = lambda: ADA
+    client = TestClient(app, base_url="http://localhost")
+    for act in ("pause", "resume"):
+        assert client.post(f"/api/queue/{act}", json={}).status_code == 403
+    body = client.get("/api/queue").json()
+    assert not body["paused"] and not body["yours_to_pause"]
+    assert [(job["id"] == own, job["person"], job["prompt"], job["yours_to_change"]) for job in body["jobs"]] == [
+        (True, "ada", "a red mug", True), (False, None, None, False),
+    ]  # fmt: skip
+    assert client.post(f"/api/jobs/{own - 1}/pause", json={}).status_code == 404
 
 
 def test_a_submission_says_where_it_stands(door, studio):

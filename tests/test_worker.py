@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -168,6 +169,22 @@ def test_a_worker_that_somebody_kills_again_and_again_is_no_fault_of_its_job(sta
     end_workers(studio, signal.SIGKILL, jobs.ATTEMPTS + 1)
     view = ended(studio, job)
     check_all_drawn_once(studio.data_dir / "outputs", view)
+
+
+def test_the_supervisor_outlives_what_keeps_a_worker_from_starting(start_studio, monkeypatch):
+    real, failures = subprocess.Popen, [OSError(11, "Resource temporarily unavailable"), sqlite3.OperationalError("database is locked")]
+
+    def popen(*args, **options):
+        if failures:
+            raise failures.pop()
+        return real(*args, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    studio = start_studio(0.0)
+    job = studio.submit({"prompt": "a red mug", "draft": 1})["id"]
+    assert "could not be started" in wait_for(lambda: studio.device()["device"]["note"], "word of the failure")
+    assert ended(studio, job)["state"] == "done"
+    assert failures == []
 
 
 def test_workers_take_turns_at_a_device(start_studio):

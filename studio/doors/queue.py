@@ -3,11 +3,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter
 
 from models.errors import BadInput
 from studio.doors.base import Asking, Body, Json, only
 from studio.queueing import read_priority, start_time, veiled
+from studio.settings import NotYours
 from studio.store import jobs, order
 from studio.store.order import Move
 from studio.store.people import Who
@@ -100,4 +101,4 @@ def _changed(studio: Studio, job: int, who: Who) -> Json:
 
 def _admins_only(who: Who, what: str) -> None:
     if not who.admin:
-        raise HTTPException(403, f"Only an admin can {what}. You can pause jobs of your own.")
+        raise NotYours(f"Only an admin can {what}.", "", "You can pause jobs of your own.")
