@@ -62,7 +62,7 @@ class Exports:
             raise BadInput("strip", "strip must be true or false.")
         wanted = ids_of(data)
         if kind != "zip" and len(wanted) > FRAMES_LIMIT:
-            raise BadInput("ids", f"A sheet takes {FRAMES_LIMIT} pictures at most; these are {len(wanted)}.", todo="Choose fewer, or a ZIP.")
+            raise BadInput("ids", f"A sheet takes {FRAMES_LIMIT} pictures at most; these are {len(wanted)}.", "", "Take a ZIP.")
         for place, image in enumerate(wanted):
             try:
                 images.image_row(self._studio.store, image, who)
