@@ -269,7 +269,9 @@ def _needs(card: ModelCard, machine: Machine, found: Found | None) -> Json:
     planned = plan(card, machine, gguf_gib(found))
     memory = round(max(planned.resident + planned.working, planned.reading), 1)
     if not planned.fits:
-        return {"state": "no", "words": planned.words, "memory": memory}
+        lack = planned.words.split(": ", 1)[1].rstrip(".")
+        have = f"{machine.usable:.0f} GB" + (f" and {machine.ram:.0f} GB of main memory" if machine.kind == "cuda" else "")
+        return {"state": "no", "words": f"Does not fit: {lack}; here are {have}", "memory": memory}
     if machine.kind == "cpu" and card.parameters.total > SMALL:
         return {"state": "slow", "words": f"Fits in memory, but a CPU takes many minutes a picture ({planned.words})", "memory": memory}
     state = "fits" if planned.offload == "none" else "offload"

@@ -331,7 +331,7 @@ def test_what_a_machine_needs_is_said_in_words(studio: Studio):
         found = {one["name"]: one["needs"] for group in shelf.view(Who("local", admin=True))["groups"] for one in group["cards"]}
         assert {name: found[name]["state"] for name in expected} == expected, machine
     assert "many minutes" in found[CARD]["words"]
-    assert "does not fit" in found["flux2-dev"]["words"]
+    assert "Does not fit: it needs" in found["flux2-dev"]["words"] and "here are 48 GB" in found["flux2-dev"]["words"]
 
 
 def test_without_a_family_the_best_one_here_is_chosen_and_said(server: Hub, tmp_path: Path, shipped: Catalogue, monkeypatch):

@@ -34,9 +34,9 @@ export class CsModels extends HTMLElement {
   async load() {
     const view = await api.models();
     this.head.replaceChildren(
-      h("p", {}, h("b", { text: view.machine }), ` · ${size(view.disk.free)} free at `, h("code", { text: view.disk.path })),
-      view.chosen ? h("p", { class: "cs-quiet", text: view.chosen }) : null,
-      view.admin ? null : h("p", { class: "cs-quiet", text: "An admin downloads and removes models and accepts their licences." }),
+      ...[h("p", {}, h("b", { text: view.machine }), ` · ${size(view.disk.free)} free at `, h("code", { text: view.disk.path })),
+      view.chosen && h("p", { class: "cs-quiet", text: view.chosen }),
+      !view.admin && h("p", { class: "cs-quiet", text: "An admin downloads and removes models and accepts their licences." })].filter(Boolean),
     );
     this.tools.show(view);
     for (const group of view.groups) this.group(group, view);
@@ -52,11 +52,11 @@ export class CsModels extends HTMLElement {
     for (const card of group.cards) {
       const key = `${group.name}/${card.name}`;
       if (!this.rows.has(key)) {
-        const row = new Row(group.name, (changed) => this.changed(changed));
+        const row = new Row(group.name, (changed) => this.changed(changed), () => this.tools.open("token"));
         this.rows.set(key, row);
         section.querySelector("ul").append(row.element);
       }
-      this.rows.get(key).show(card, view.admin);
+      this.rows.get(key).show(card, view.admin, view.token);
     }
   }
 
@@ -79,16 +79,16 @@ export class CsModels extends HTMLElement {
 
 /** One model. `asked`: the question that is open below it: "", "licence" or "remove". */
 class Row {
-  constructor(family, changed) {
-    Object.assign(this, { family, changed, asked: "", card: null, admin: false });
+  constructor(family, changed, giveToken) {
+    Object.assign(this, { family, changed, giveToken, asked: "", card: null, admin: false });
     this.element = h("li", { class: "cs-card" });
   }
 
-  show(card, admin) {
-    Object.assign(this, { card, admin });
+  show(card, admin, token = this.token) {
+    Object.assign(this, { card, admin, token });
     const focused = this.element.contains(document.activeElement);
     this.element.dataset.state = card.state;
-    this.bar = card.download && ["running", "waiting", "stopped", "failed"].includes(card.state) ? this.progress() : null;
+    this.bar = card.state === "running" || (card.download?.done && ["waiting", "stopped", "failed"].includes(card.state)) ? this.progress() : null;
     const lines = h("div", { class: "cs-card-text" }, this.title(), h("p", { class: "cs-quiet", text: card.about }), this.facts(), this.status());
     this.element.replaceChildren(lines, this.acts(), ...[this.bar, this.question()].filter(Boolean));
     if (focused) this.element.querySelector(".cs-card-acts button, .cs-ask button")?.focus();
@@ -97,12 +97,12 @@ class Row {
   /** Progress moves without anything being built anew. */
   told(download) {
     this.card.download = download;
-    if (download.state !== this.card.state || !this.bar) {
+    if (download.state !== this.card.state || (download.done && !this.bar)) {
       if (download.state !== "done") this.show({ ...this.card, state: this.card.state === "licence" ? "licence" : download.state }, this.admin);
       return;
     }
     this.line.textContent = arrived(download);
-    this.fill();
+    if (this.bar) this.fill();
   }
 
   title() {
@@ -135,7 +135,7 @@ class Row {
     if (state === "stopped") return say("", arrived(download));
     if (found) return say("pass", ...place(found));
     const near = nearby(this.card);
-    return near.length ? say("", ...near) : say("", "Not on this machine.");
+    return near.length ? say("", ...near) : say("", `Not on this machine: ${size(this.card.bytes)} to download.`);
   }
 
   acts() {
@@ -149,7 +149,8 @@ class Row {
     else if (state === "missing") add(`Download ${size(bytes)}`, () => this.act("download"), `Download ${size(bytes)},`);
     else if (state === "running" || state === "waiting") add("Cancel", () => this.act("cancel"), "Cancel the download of");
     else if (state === "stopped" || state === "failed") {
-      add("Resume", () => this.act("download"), "Resume the download of", "cs-primary");
+      if (wantsToken(this.card.download) && !this.token) add("Give a token", () => this.giveToken(), "Give a token for", "cs-primary");
+      else add("Resume", () => this.act("download"), "Resume the download of", "cs-primary");
       add("Discard", () => this.act("discard"), "Discard what arrived of", "cs-bare");
     }
     if (found?.removable && state !== "running") add("Remove", () => this.ask("remove"), "Remove", "cs-bare");
@@ -203,7 +204,7 @@ class Row {
   }
 
   progress() {
-    this.bar = h("div", { class: "cs-bar", role: "progressbar", "aria-label": `Download of ${this.card.title}`, "aria-valuemin": 0, "aria-valuemax": 100 }, h("span"));
+    this.bar = h("div", { class: "cs-progress", role: "progressbar", "aria-label": `Download of ${this.card.title}`, "aria-valuemin": 0, "aria-valuemax": 100 }, h("span"));
     this.fill();
     return this.bar;
   }
@@ -226,10 +227,10 @@ function arrived({ state, done, total, rate, eta }) {
 }
 
 function failure({ error, done, total }) {
-  const come = total ? ` ${size(done)} of ${size(total)} arrived.` : "";
+  const come = total && done ? ` ${size(done)} of ${size(total)} arrived.` : "";
   const address = error.todo.match(/https?:\/\/\S+?(?=[,.]?(?:\s|$))/)?.[0];
   const [before, after] = address ? error.todo.split(address) : [error.todo, ""];
-  return [h("b", { text: error.what }), ` ${error.why}${come} `, before, address ? link(address, address) : "", after, error.kind === "gated" || error.kind === "token" ? " The token goes into the field above." : ""];
+  return [h("b", { text: error.what }), ` ${error.why}${come} `, before, address ? link(address, address) : "", after];
 }
 
 function place(found) {
@@ -237,6 +238,8 @@ function place(found) {
   const revision = found.revision ? `, revision ${found.revision.slice(0, 8)}` : "";
   return [`${found.words}, ${size(found.bytes)}${revision}`, ...files];
 }
+
+const wantsToken = (download) => ["gated", "token"].includes(download?.error?.kind);
 
 /** What lies in another studio's folder: usable parts, or why a file is not. */
 function nearby(card) {

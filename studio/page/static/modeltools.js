@@ -9,20 +9,28 @@ export class ModelTools {
     this.changed = changed;
     this.token = h("input", { type: "password", id: "cs-token", autocomplete: "off", spellcheck: "false", maxlength: 200, placeholder: "hf_..." });
     this.tokenWords = h("p", { class: "cs-quiet" });
-    this.forget = h("button", { type: "button", class: "cs-plain", text: "Forget it", onclick: () => this.keep("") });
+    this.forget = h("button", { type: "button", class: "cs-plain", "aria-label": "Forget the token", text: "Forget it", onclick: () => this.keep("") });
     this.folders = h("textarea", { id: "cs-folders", rows: 3, spellcheck: "false", placeholder: "/home/me/ComfyUI" });
     this.gone = h("p", { class: "cs-error", role: "alert" });
     this.gguf = h("p", { class: "cs-quiet" });
     this.element = h(
       "div",
       { class: "cs-model-tools", hidden: true },
-      this.section("Token for gated models", "token", h("label", { for: "cs-token", text: "Token of your Hugging Face account" }), this.tokenWords, h("div", { class: "cs-with-tools" }, this.token, h("button", { type: "submit", class: "cs-plain", text: "Keep it" }), this.forget)),
-      this.section("Folders of other studios", "folders", h("label", { for: "cs-folders", text: "ComfyUI, Forge and others, a folder a line" }), h("p", { class: "cs-quiet", text: "Files found there are used where they lie, and never changed or removed." }), this.gguf, this.folders, this.gone, h("button", { type: "submit", class: "cs-plain", text: "Look there" })),
+      this.section("Token for gated models", "token", h("label", { for: "cs-token", text: "Token of your Hugging Face account" }), this.tokenWords, h("div", { class: "cs-with-tools" }, this.token, h("button", { type: "submit", class: "cs-plain", "aria-label": "Keep the token", text: "Keep it" }), this.forget)),
+      this.section("Folders of other studios", "folders", h("label", { for: "cs-folders", text: "ComfyUI, Forge and others, a folder a line" }), h("p", { class: "cs-quiet", text: "Files found there are used where they lie, and never changed or removed." }), this.gguf, this.folders, this.gone, h("button", { type: "submit", class: "cs-plain", "aria-label": "Look in these folders", text: "Look there" })),
     );
   }
 
   section(title, name, ...content) {
     return h("details", { data: { name } }, h("summary", { text: title }), h("form", { onsubmit: (event) => this.submit(event, name) }, ...content));
+  }
+
+  /** Unfolds a section and puts the focus into it. */
+  open(name) {
+    const section = this.element.querySelector(`[data-name="${name}"]`);
+    section.open = true;
+    section.scrollIntoView({ block: "nearest" });
+    section.querySelector("input, textarea").focus();
   }
 
   show(view) {
