@@ -16,11 +16,11 @@ from studio.studio import Studio
 
 
 @contextlib.contextmanager
-def served(studio: Studio) -> Iterator[str]:
-    """The HTTP door of a studio on a free port of the loopback; its address."""
+def served(studio: Studio, mount: Callable[..., object] | None = None) -> Iterator[str]:
+    """The HTTP door of a studio on a free port of the loopback, with the page if `mount` adds it; its address."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # as launch.py listens
     listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(make_app(studio), log_level="error", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(uvicorn.Config(make_app(studio, mount=mount), log_level="error", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
