@@ -15,8 +15,8 @@ export class Seed {
     this.latest = latest;
     this.changed = changed;
     this.input = h("input", { id: "cs-seed", type: "text", inputmode: "numeric", autocomplete: "off", placeholder: "random", maxlength: 20, oninput: () => this.typed() });
-    const radio = ([value, label, title]) => h("label", { class: "cs-choice", title }, h("input", { type: "radio", name: "seed-mode", value, checked: value === "random", onchange: () => this.chose(value) }), h("span", { text: label }));
-    this.modes = h("div", { class: "cs-choices", role: "radiogroup", "aria-label": "Seed of each run" }, MODES.map(radio));
+    const radio = ([value, label, title]) => h("label", { class: "cs-seed-mode", title }, h("input", { type: "radio", name: "seed-mode", value, checked: value === "random", onchange: () => this.chose(value) }), h("span", { text: label }));
+    this.modes = h("div", { class: "cs-seed-modes", role: "radiogroup", "aria-label": "Seed of each run" }, MODES.map(radio));
     this.element = h("div", { class: "cs-with-tools cs-seed" }, this.modes, this.input);
   }
 
