@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from studio.page import form, header, history, models, sheet
+from studio.page import form, header, history, models, settings, sheet
 from studio.page.theme import theme
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent / "static"
 # Below, not at, /static/: Gradio serves its own fonts and scripts from there.
 STATIC_URL = "/static/page"
-STYLES = ("tokens.css", "shell.css", "form.css", "sheet.css", "loupe.css", "views.css", "history.css", "models.css", "queue.css", "drop.css")
+STYLES = ("tokens.css", "shell.css", "form.css", "sheet.css", "loupe.css", "views.css", "history.css", "models.css", "queue.css", "drop.css", "settings.css")
 
 
 def build(studio: Studio) -> gr.Blocks:
@@ -38,7 +38,9 @@ def build(studio: Studio) -> gr.Blocks:
                 header.build_tiers(tiers)
                 history.build()
                 models.build()
+                settings.build()
             header.build_status()
+            settings.build_account()
         # Outside the tabs, for a component has one parent: a tier's tab only sets the tier of this one form.
         with gr.Row(elem_id="cs-desk"):
             form.build()

@@ -22,6 +22,8 @@ async function send(path, options) {
     if (error instanceof TypeError) throw new Refused(SILENT, 0); // fetch's word for "no connection"
     throw error;
   }
+  // The session has ended. Whatever is on the page stays in the address to come back to.
+  if (response.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
   const isJson = (response.headers.get("content-type") || "").includes("json");
   const answer = isJson ? await response.json() : null;
   if (response.ok && answer) return answer;
@@ -43,15 +45,39 @@ export const api = {
   cancel: (id) => ask(`/api/jobs/${id}/cancel`, {}),
   pause: (id) => ask(`/api/jobs/${id}/pause`, {}),
   resume: (id) => ask(`/api/jobs/${id}/resume`, {}),
-  order: (ids, as) => ask("/api/exports", { ids, as }),
+  order: (ids, as, strip) => ask("/api/exports", { ids, as, strip }),
   rate: (id, rating) => ask(`/api/images/${id}/rate`, { rating }),
   keep: (id, keep) => ask(`/api/images/${id}/keep`, { keep }),
   promote: (id, tier, draft) => ask(`/api/images/${id}/promote`, { tier, draft }),
   images: (before, limit) => ask(`/api/images?limit=${limit}${before ? `&before=${before}` : ""}`),
   image: (id) => ask(`/api/images/${id}`),
+  history: (query) => ask(`/api/history?${query}`),
+  historyIds: (query) => ask(`/api/history/ids?${query}`),
+  facets: () => ask("/api/history/facets"),
+  bulk: (what, ids, given = {}) => ask("/api/images/bulk", { do: what, ids, ...given }),
+  tag: (id, tags) => ask(`/api/images/${id}/tags`, { tags }),
+  note: (id, note) => ask(`/api/images/${id}/note`, { note }),
+  emptyTrash: () => ask("/api/trash/empty", {}),
+  boards: () => ask("/api/boards"),
+  newBoard: (name) => ask("/api/boards", { name }),
+  board: (id, act, data) => ask(`/api/boards/${id}${act}`, data),
+  orderBoards: (ids) => ask("/api/boards/order", { ids }),
   models: () => ask("/api/models"),
   model: (name, act, data) => ask(`/api/models/${name}/${act}`, data),
   set: (changes) => ask("/api/settings", changes),
+  settings: () => ask("/api/settings"),
+  people: () => ask("/api/people"),
+  addPerson: (person) => ask("/api/people", person),
+  changePerson: (name, changes) => ask(`/api/people/${encodeURIComponent(name)}`, changes),
+  setPassword: (name, secrets) => ask(`/api/people/${encodeURIComponent(name)}/password`, secrets),
+  removePerson: (name, to) => ask(`/api/people/${encodeURIComponent(name)}/remove`, { to }),
+  restorePerson: (name, password) => ask(`/api/people/${encodeURIComponent(name)}/restore`, { password }),
+  projects: () => ask("/api/projects"),
+  addProject: (title) => ask("/api/projects", { title }),
+  changeProject: (name, changes) => ask(`/api/projects/${encodeURIComponent(name)}`, changes),
+  removeProject: (name) => ask(`/api/projects/${encodeURIComponent(name)}/remove`, {}),
+  shareImage: (id, shared) => ask(`/api/images/${id}/share`, { with: shared }),
+  shareJob: (id, shared) => ask(`/api/jobs/${id}/share`, { with: shared }),
   token: (token) => ask("/api/models/token", { token }),
   similar: (prompt) => ask("/api/similar", { prompt }),
   pin: (id, pinned) => ask(`/api/images/${id}/pin`, { pinned }),
