@@ -104,6 +104,7 @@ def test_a_click_downloads_and_the_model_is_here(server: Hub, open_door, tmp_pat
     assert not list((tmp_path / "hub").rglob("*.safetensors"))
 
 
+@pytest.mark.slow
 def test_cancel_keeps_what_arrived_resume_goes_on_and_discard_frees_it(server: Hub, open_door, tmp_path: Path):
     server.rate = 1.5e6
     _studio, client = open_door()
@@ -258,6 +259,7 @@ def test_only_an_admin_downloads_removes_accepts_and_sets_the_token(studio: Stud
     assert studio.store.db.execute("SELECT count(*) FROM downloads").fetchone()[0] == 0
 
 
+@pytest.mark.slow
 def test_no_room_is_said_and_nothing_is_fetched(server: Hub, open_door):
     _, client = open_door(reserve=10**18)
     do(client, "download")
@@ -266,6 +268,7 @@ def test_no_room_is_said_and_nothing_is_fetched(server: Hub, open_door):
     assert sum(server.sent.values()) == 0
 
 
+@pytest.mark.slow
 def test_one_after_the_other(server: Hub, open_door):
     server.rate = 2e6
     studio, client = open_door()
@@ -280,6 +283,7 @@ def test_one_after_the_other(server: Hub, open_door):
     assert studio.shelf.downloads.commit_of(CARD) == ""
 
 
+@pytest.mark.slow
 def test_the_models_folder_is_filled_and_emptied_and_no_other(server: Hub, open_door, tmp_path: Path):
     mine, comfy = tmp_path / "models", tmp_path / "ComfyUI"
     (comfy / "models" / "unet").mkdir(parents=True)
@@ -307,6 +311,7 @@ def test_the_models_folder_is_filled_and_emptied_and_no_other(server: Hub, open_
     assert (whole / WEIGHTS).is_file()
 
 
+@pytest.mark.slow
 def test_a_model_in_use_is_not_removed(server: Hub, open_door):
     _, client = open_door()
     do(client, "download")
@@ -363,6 +368,7 @@ def test_without_a_family_the_best_one_here_is_chosen_and_said(server: Hub, tmp_
     assert chosen(models_dir=mine)[0] == "embedded"
 
 
+@pytest.mark.slow
 def test_events_tell_of_a_download(server: Hub, open_door):
     _, client = open_door()
     with client.stream("GET", "/api/events", timeout=20) as stream:

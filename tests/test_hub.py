@@ -200,6 +200,7 @@ def test_gated_says_what_to_do_with_and_without_a_token(server: Hub, tmp_path: P
     assert {token for where, method, _, token in server.seen if where == "hub" and method == "GET"} >= {"hf_good"}
 
 
+@pytest.mark.slow
 def test_no_room_is_said_before_anything_is_fetched(server: Hub, tmp_path: Path):
     answer = download(server, order(tmp_path, reserve=10**18))
     assert answer["kind"] == "space" and "still to come" in answer["why"]
@@ -227,6 +228,7 @@ def test_a_damaged_file_is_not_kept(server: Hub, tmp_path: Path):
     assert download(server, order(tmp_path))["event"] == "done"
 
 
+@pytest.mark.slow
 def test_a_folder_of_ones_own_is_filled_in_plain_files(server: Hub, tmp_path: Path):
     folder = tmp_path / "models" / "model-1"
     answer = download(server, order(tmp_path, folder=str(folder), without=("transformer",)))

@@ -82,6 +82,7 @@ def test_a_file_in_the_makers_layout_draws_what_the_folder_drew(klein: ModelCard
     assert difference(before[:1], before[1:]) > 1  # two seeds differ: the line above says something
 
 
+@pytest.mark.slow
 def test_every_tensor_comes_back_from_the_makers_layout(klein: ModelCard, comfy: Path):
     state = transformer_of(klein)
     save_file(made.flux2_as_made(state), comfy / "models" / "diffusion_models" / "flux2-klein-4b.safetensors")
@@ -93,6 +94,7 @@ def test_every_tensor_comes_back_from_the_makers_layout(klein: ModelCard, comfy:
     assert all(torch.equal(read[name], state[name]) for name in state)
 
 
+@pytest.mark.slow
 def test_plain_float8_is_read_and_float8_with_scales_is_refused_in_words(klein: ModelCard, comfy: Path):
     folder = comfy / "models" / "diffusion_models"
     state = {name: tensor.to(torch.float8_e4m3fn) for name, tensor in made.flux2_as_made(transformer_of(klein)).items()}
@@ -139,6 +141,7 @@ def test_gguf_without_its_package_says_what_to_install(klein: ModelCard, comfy: 
     assert model_found(klein, Shelves(folders=(comfy,))) is None
 
 
+@pytest.mark.slow
 def test_a_text_encoder_of_another_studio_is_read(klein: ModelCard, comfy: Path):
     before = draw(klein, Shelves())
     weights = load_file(Path(klein.repo) / "text_encoder" / "model.safetensors")
@@ -155,6 +158,7 @@ def test_a_text_encoder_of_another_studio_is_read(klein: ModelCard, comfy: Path)
         draw(klein, where)
 
 
+@pytest.mark.slow
 def test_another_model_under_the_same_name_is_told_apart(klein: ModelCard, tmp_path: Path, comfy: Path):
     other = tiny.flux2(tmp_path / "other")
     save_file(made.flux2_as_made(transformer_of(other)), comfy / "models" / "diffusion_models" / "flux-2-klein-4b.safetensors")
