@@ -28,7 +28,7 @@ from studio.store.people import Who
 from studio.store.views import Json
 
 HUB = "https://huggingface.co"
-TOKEN_FILE = "hub-token"
+TOKEN_FILE = ".hub-token"  # with a dot in front, backups leave it out: they travel
 _TOKEN = re.compile(r"[!-~]{8,200}")
 KINDS = {
     "shipped": "Ships with the studio",

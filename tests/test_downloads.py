@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from test_hub import SIZE, WEIGHTS, model
 from models.cards import Catalogue
 from models.memory import Machine
 from models.weights import model_found
+from studio.archive import backup
 from studio.licences import licence_of
 from studio.store.people import Who
 from studio.studio import Studio
@@ -206,13 +208,16 @@ def test_gated_models_ask_for_licence_then_token_and_the_token_is_never_shown(se
 
     assert client.post("/api/models/token", json={"token": "no good"}).json()["error"]["field"] == "token"
     assert client.post("/api/models/token", json={"token": "hf_secret_of_mine"}).json() == {"token": True}
-    file = tmp_path / "data" / "hub-token"
+    file = tmp_path / "data" / ".hub-token"
     if os.name == "posix":
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
     do(client, "download", GATED)
     assert settled(client, GATED)["state"] == "ready"
     answers = [client.get(path).text for path in ("/api/models", f"/api/models/{GATED}", "/api/studio", "/api/settings")]
     assert client.get("/api/models").json()["token"] is True
+    backup(tmp_path / "data", tmp_path / "all.zip")
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        assert not any("token" in name for name in archive.namelist())
     written = [path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file() and path != file]
     assert not any("hf_secret" in answer for answer in answers) and not any(b"hf_secret" in data for data in written)
     assert client.post("/api/models/token", json={"token": ""}).json() == {"token": False}
@@ -309,6 +314,32 @@ def test_the_models_folder_is_filled_and_emptied_and_no_other(server: Hub, open_
     status, error = refused(client, "remove", confirm=CARD)
     assert status == 409 and "link" in error["what"]
     assert (whole / WEIGHTS).is_file()
+
+
+@pytest.mark.slow
+def test_what_another_studio_has_is_not_fetched(server: Hub, open_door, tmp_path: Path, shipped: Catalogue):
+    import singles as made
+    import tiny
+    from safetensors.torch import load_file, save_file
+
+    repo = Repo.of_folder(Path(tiny.klein(tmp_path / "klein", distilled=True).repo))
+    server.repos[shipped.card(CARD).repo] = repo
+    name = "transformer/diffusion_pytorch_model.safetensors"
+    unet = tmp_path / "ComfyUI" / "models" / "unet"
+    unet.mkdir(parents=True)
+    save_file(made.flux2_as_made(load_file(tmp_path / "klein" / name)), unet / "flux-2-klein-4b.safetensors")
+    _, client = open_door()
+    assert client.post("/api/settings", json={"models.folders": [str(tmp_path / "ComfyUI")]}).status_code == 200
+    before = card(client)
+    assert before["nearby"][0]["path"] == str(unet / "flux-2-klein-4b.safetensors")
+    assert before["bytes"] == pytest.approx(8.2e9, rel=0.01)  # without the transformer
+    do(client, "download")
+    ready = settled(client)
+    assert ready["state"] == "ready", ready
+    assert [one["part"] for one in ready["found"]["files"]] == ["transformer"]
+    assert server.sent[name] == 0 and server.sent["text_encoder/model.safetensors"] == len(repo.files["text_encoder/model.safetensors"])
+    do(client, "remove", confirm=CARD)
+    assert (unet / "flux-2-klein-4b.safetensors").is_file()
 
 
 @pytest.mark.slow
