@@ -75,7 +75,7 @@ def parse(arguments: list[str] | None = None) -> Config:
     people.add_argument("--auth", metavar="NAME:PASSWORD", help="ask for a login; this is the first admin (others here may see your flags)")
     people.add_argument("--auth-file", type=Path, metavar="F", help="ask for a login; lines of name:password-or-hash[:admin]")
     parser.add_argument("--open", action=argparse.BooleanOptionalAction, default=True, help="open the browser")
-    parser.add_argument("--family", metavar="F", help="models to start with: embedded, flux1, flux2-klein (default: the best that are here)")
+    parser.add_argument("--family", metavar="F", help="models to start with: embedded, flux1, flux2-klein (default: the best here)")
     parser.add_argument("--device", choices=("cpu", "cuda", "mps"), help="default: the best there is")
     parser.add_argument("--lowvram", action="store_true", help="take no more memory than the next smaller class of device has")
     parser.add_argument("--models-dir", type=Path, metavar="D", help="folder with downloaded weights")
