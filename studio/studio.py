@@ -32,7 +32,7 @@ from studio.shelf import Shelf
 from studio.similar import Similar
 from studio.store import Store, images, jobs, views
 from studio.store.jobs import AS_IT_COMES, Placing
-from studio.store.people import LOCAL, Who
+from studio.store.people import LOCAL, Who, project_titles
 from studio.store.scores import Percentiles
 from studio.store.views import Json
 from studio.supervisor import Supervisor
@@ -141,6 +141,7 @@ class Studio:
             "person": who.name,
             "admin": who.admin,
             "login": self.login,
+            "projects": project_titles(self.store, who),
             "family": self.family,
             "families": [
                 {

@@ -25,7 +25,7 @@ from studio.studio import Studio
 
 JOB = {
     "id", "state", "prompt", "tier", "family", "card", "request", "created", "started", "finished", "error", "draft", "keep", "done",
-    "step", "steps", "eta", "parent", "images", "person", "priority", "paused", "not_before", "position",
+    "step", "steps", "eta", "parent", "images", "person", "shared", "priority", "paused", "not_before", "position",
     "cached", "served",
 }  # fmt: skip
 IMAGE = {
@@ -71,7 +71,7 @@ def error(answer: httpx.Response, status: int) -> dict[str, Any]:
 
 def test_the_studio_says_what_it_offers(door):
     about = door.get("/api/studio").json()
-    assert set(about) == {"version", "person", "admin", "login", "family", "families", "limits", "device", "queued", "paused"}
+    assert set(about) == {"version", "person", "admin", "login", "projects", "family", "families", "limits", "device", "queued", "paused"}
     assert (about["family"], about["limits"], about["queued"]) == ("embedded", {"draft": 240, "prompt": 4000}, 0)
     embedded = next(family for family in about["families"] if family["name"] == "embedded")
     assert [tier["name"] for tier in embedded["tiers"]] == ["preview", "standard", "premium"]

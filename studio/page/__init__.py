@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent / "static"
 # Below, not at, /static/: Gradio serves its own fonts and scripts from there.
 STATIC_URL = "/static/page"
-STYLES = ("tokens.css", "shell.css", "form.css", "sheet.css", "loupe.css", "views.css", "history.css", "models.css", "queue.css", "drop.css", "settings.css")
+STYLES = (
+    "tokens.css", "shell.css", "form.css", "sheet.css", "loupe.css", "views.css", "history.css", "models.css", "queue.css", "drop.css",
+    "settings.css",
+)  # fmt: skip
 
 
 def build(studio: Studio) -> gr.Blocks:

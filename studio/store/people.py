@@ -44,3 +44,11 @@ def person_row(store: Store, name: str) -> sqlite3.Row | None:
 def projects_of(store: Store, name: str) -> tuple[str, ...]:
     rows = store.db.execute("SELECT project FROM members WHERE person = ? ORDER BY project", [name])
     return tuple(row["project"] for row in rows)
+
+
+def project_titles(store: Store, who: Who) -> list[dict[str, str]]:
+    """name and title of the projects they belong to, by title."""
+    rows = store.db.execute(
+        "SELECT name, title FROM projects JOIN members ON project = name WHERE person = ? ORDER BY title COLLATE NOCASE", [who.name]
+    )
+    return [{"name": row["name"], "title": row["title"]} for row in rows]

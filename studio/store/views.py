@@ -19,7 +19,7 @@ def job_view(store: Store, row: sqlite3.Row) -> Json:
     """A job without its pictures. `step`, `steps` and `eta` are of the batch being drawn; who knows them better fills them in."""
     done = store.db.execute("SELECT count(*) FROM images WHERE job_id = ? AND state = 'drawn'", [row["id"]]).fetchone()[0]
     names = ("id", "state", "prompt", "tier", "family", "card", "created", "started", "finished", "draft", "keep", "parent",
-             "person", "priority", "not_before")  # fmt: skip
+             "person", "shared", "priority", "not_before")  # fmt: skip
     return {name: row[name] for name in names} | {
         "request": json.loads(row["request"]),
         "error": json.loads(row["error"]) if row["error"] else None,

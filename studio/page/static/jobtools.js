@@ -57,6 +57,18 @@ export class JobTools {
       file("All pictures", "the same of every frame", "zip"),
       file("Sheet as PNG", "labelled, in the order shown", "png"),
       file("Sheet as PDF", "to print", "pdf"),
+      ...(studio.about?.login && job.person === studio.about.person ? this.shares(job) : []),
+    ];
+  }
+
+  /** Whom the job and all its pictures are shown to. */
+  shares(job) {
+    const to = [["*", "everyone here"], ...studio.about.projects.map(({ name, title }) => [name, title])];
+    const share = (shared) => this.view.attempt(async () => this.view.update(await api.shareJob(job.id, shared)));
+    const entry = (text, note, shared) => h("button", { type: "button", onclick: () => share(shared) }, h("span", { text }), h("small", { text: note }));
+    return [
+      ...to.filter(([name]) => name !== job.shared).map(([name, title]) => entry(`Share with ${title}`, "they can look, and not change anything", name)),
+      ...(job.shared ? [entry("Share with nobody", `now with ${to.find(([name]) => name === job.shared)?.[1] ?? job.shared}`, null)] : []),
     ];
   }
 

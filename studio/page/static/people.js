@@ -15,10 +15,10 @@ const password = (id, title, autocomplete = "new-password") => field(id, title, 
 
 export class CsPeople {
   constructor() {
-    this.yours = h("section", {});
+    this.yours = h("section", { hidden: true });
     this.everybody = h("section", { hidden: true });
     this.projects = h("section", {});
-    this.element = h("div", { hidden: true }, this.yours, this.projects, this.everybody);
+    this.element = h("div", { hidden: true }, this.projects, this.everybody);
     this.showYours();
     this.everybody.append(h("h2", { text: "People" }), this.peopleList = h("ul", { class: "cs-list" }), this.addPerson());
     this.projects.append(h("h2", { text: "Projects" }), h("p", { class: "cs-quiet", text: "What is shared with a project is seen by its members." }), this.projectList = h("ul", { class: "cs-list" }), this.addProject());
@@ -27,7 +27,7 @@ export class CsPeople {
   async load() {
     const [{ people }, { projects }] = await Promise.all([api.people(), api.projects()]);
     this.people = people;
-    this.element.hidden = false;
+    this.element.hidden = this.yours.hidden = false;
     this.everybody.hidden = !studio.about.admin;
     if (studio.about.admin) this.peopleList.replaceChildren(...people.map((one) => this.person(one)));
     this.projectList.replaceChildren(...projects.map((one) => this.project(one)));

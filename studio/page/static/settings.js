@@ -6,7 +6,7 @@ import { h } from "./dom.js";
 import { studio } from "./studio.js";
 import { toast } from "./toast.js";
 
-const GROUPS = { similar: "Served from history", cache: "Served from history", retention: "What is kept", export: "Export", login: "Login" };
+const GROUPS = { similar: "Served from history", cache: "Served from history", retention: "What is kept", disk: "What is kept", export: "Export", login: "Login" };
 const ELSEWHERE = ["models"]; // the Models tab has its own place for these
 
 /** Runs `act`, says `words` when it is done, and shows what was refused in `place`, or as a toast. True when it was done. */
@@ -30,7 +30,7 @@ export class CsSettings extends HTMLElement {
     this.own = h("div", { class: "cs-rows" });
     this.shared = h("section", { hidden: true });
     this.people = new CsPeople();
-    this.append(h("section", {}, h("h2", { text: "Yours" }), this.own), this.shared, this.people.element);
+    this.append(h("section", {}, h("h2", { text: "Yours" }), this.own), this.people.yours, this.shared, this.people.element);
     studio.on("tab", (tab) => tab === "settings" && this.load());
     studio.on("found", () => studio.tab === "settings" && this.load());
     if (studio.tab === "settings") this.load();
@@ -40,7 +40,7 @@ export class CsSettings extends HTMLElement {
     const { admin, settings } = await api.settings();
     const shown = settings.filter((one) => !ELSEWHERE.includes(one.group) && (one.group !== "login" || studio.about?.login));
     const own = shown.filter((one) => one.own);
-    this.own.replaceChildren(this.line("Reduced motion", "cs-motion-box", "", h("cs-motion")), ...own.map((one) => this.row(one)));
+    this.own.replaceChildren(this.line("Motion", "cs-motion-box", "", h("cs-motion")), ...own.map((one) => this.row(one)));
     const groups = grouped(shown.filter((one) => !one.own));
     this.shared.hidden = false;
     this.shared.replaceChildren(
