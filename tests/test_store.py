@@ -163,7 +163,7 @@ def test_lineage_runs_from_the_oldest_and_children_are_those_drawn(store, shippe
     [third] = drawn(store, add(store, shipped, draft=1, tier="premium", parent=second))
     add(store, shipped, draft=1, tier="premium", parent=second)  # not drawn
     assert [row["id"] for row in images.lineage(store, third)] == [first, second, third]
-    assert images.children(store, [first, second, third]) == {first: [second], second: [third], third: []}
+    assert images.children(store, [first, second, third], LOCAL) == {first: [second], second: [third], third: []}
 
 
 def test_measuring_again_replaces_a_value_and_another_version_stands_beside_it(store, shipped):
