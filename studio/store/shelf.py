@@ -14,7 +14,8 @@ TAGS_LIMIT = 50  # of one picture
 
 # A picture that people said they want: retention never takes it. What is on a board of anybody's counts.
 PROTECTED = (
-    "(images.shown IS 'kept' OR coalesce(images.rating, 0) >= 1 OR EXISTS (SELECT 1 FROM board_images WHERE board_images.image_id = images.id)"
+    "(images.shown IS 'kept' OR coalesce(images.rating, 0) >= 1"
+    " OR EXISTS (SELECT 1 FROM board_images WHERE board_images.image_id = images.id)"
     " OR EXISTS (SELECT 1 FROM pins WHERE pins.image_id = images.id))"
 )
 # Nothing is left to be drawn or scored for the picture's job.
