@@ -23,6 +23,7 @@ from studios import ended, served, wait_for
 from test_hub import SIZE, WEIGHTS, model
 
 from models.cards import Catalogue
+from models.machine import glance
 from models.memory import Machine
 from models.weights import model_found
 from studio.archive import backup
@@ -417,3 +418,16 @@ def until(lines: Iterator[str], met: Callable[[str], bool]) -> Iterator[str]:
         yield line
         if met(line):
             return
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell script stands in for the driver's tool")
+def test_a_glance_finds_the_gpu_that_the_driver_tells_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text("#!/bin/sh\necho 'NVIDIA GeForce RTX 4090, 24564'\necho 'NVIDIA T4, 15360'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    seen = glance()
+    assert (seen.kind, seen.name, round(seen.gib, 1)) == ("cuda", "NVIDIA GeForce RTX 4090", 24.0)
+    assert glance("cpu").kind == "cpu"
+    tool.write_text("#!/bin/sh\nexit 9\n")
+    assert glance("cuda").kind == "cpu"

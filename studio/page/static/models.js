@@ -91,7 +91,7 @@ class Row {
     this.bar = card.state === "running" || (card.download?.done && ["waiting", "stopped", "failed"].includes(card.state)) ? this.progress() : null;
     const lines = h("div", { class: "cs-card-text" }, this.title(), h("p", { class: "cs-quiet", text: card.about }), this.facts(), this.status());
     this.element.replaceChildren(lines, this.acts(), ...[this.bar, this.question()].filter(Boolean));
-    if (focused) this.element.querySelector(".cs-card-acts button, .cs-ask button")?.focus();
+    if (focused) this.element.querySelector(".cs-card-acts button, .cs-confirm button")?.focus();
   }
 
   /** Progress moves without anything being built anew. */
@@ -106,7 +106,7 @@ class Row {
   }
 
   title() {
-    const tiers = (this.card.tiers ?? []).map((tier) => h("span", { class: "cs-chip", text: tier }));
+    const tiers = (this.card.tiers ?? []).map((tier) => h("span", { class: "cs-in-tier", text: tier }));
     return h("h3", {}, this.card.title, ...tiers);
   }
 
@@ -176,13 +176,13 @@ class Row {
   }
 
   panel(text, button) {
-    return h("div", { class: "cs-ask" }, text, h("div", { class: "cs-ask-acts" }, button, h("button", { type: "button", class: "cs-plain", text: "Not now", onclick: () => this.ask("") })));
+    return h("div", { class: "cs-confirm" }, text, h("div", { class: "cs-confirm-acts" }, button, h("button", { type: "button", class: "cs-plain", text: "Not now", onclick: () => this.ask("") })));
   }
 
   ask(what) {
     this.asked = this.asked === what ? "" : what;
     this.show(this.card, this.admin);
-    (this.element.querySelector(".cs-ask button") ?? this.element.querySelector(".cs-card-acts button"))?.focus();
+    (this.element.querySelector(".cs-confirm button") ?? this.element.querySelector(".cs-card-acts button"))?.focus();
   }
 
   async act(name, data = {}) {
