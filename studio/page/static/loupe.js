@@ -7,6 +7,7 @@ import { deeds } from "./deeds.js";
 import { Dialog } from "./dialog.js";
 import { VERDICTS, standing, verdictSaid } from "./frame.js";
 import { bound, duration, figure, h, icon, set, words } from "./dom.js";
+import { Notes } from "./notes.js";
 import { Stars, starred } from "./stars.js";
 import { studio } from "./studio.js";
 import { Zoom } from "./zoom.js";
@@ -34,6 +35,7 @@ class Loupe extends Dialog {
     this.trouble = h("p", { class: "cs-error", role: "alert", hidden: true });
     this.scores = h("div", { class: "cs-scores" });
     this.facts = h("dl", { class: "cs-parameters" });
+    this.notes = new Notes();
     this.lineage = h("div", { class: "cs-lineage" });
     const turn = (name, step, label) => h("button", { type: "button", class: `cs-turn cs-turn-${name}`, "aria-label": label, onclick: () => this.go(step) }, icon(name));
     this.previous = turn("left", -1, "Previous picture");
@@ -50,6 +52,7 @@ class Loupe extends Dialog {
       h("div", { class: "cs-side-head" }, title, this.verdict, this.stars.element, this.zoomed, close),
       this.prompt, this.actions, this.trouble,
       part("Scores", this.scores),
+      part("Tags and note", this.notes.element),
       (this.family = part("Lineage", this.lineage)),
       part("Parameters", this.facts),
     );
@@ -79,6 +82,7 @@ class Loupe extends Dialog {
     set(this.picture, { src: image.url, width: image.width, height: image.height, alt });
     this.zoom.add(this.stage, this.picture, image);
     this.stars.show(image.rating);
+    this.notes.show(image);
     // Not beyond three times its pixels: larger would judge the browser's resampling.
     this.picture.style.maxWidth = `${image.width * 3}px`;
     this.picture.style.maxHeight = `${image.height * 3}px`;
