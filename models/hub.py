@@ -10,24 +10,21 @@ and is then handed to huggingface_hub, which finds the blob in its place and lin
 """
 from __future__ import annotations
 
-import errno
-import hashlib
 import json
 import logging
 import os
 import shutil
 import sys
 import threading
-import time
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
-from models.errors import StudioError
+from models.arriving import Part, Progress, Stopped, Tell
+from models.refusals import Refused, endpoint, refusal
 
 log = logging.getLogger("models.hub")
 
@@ -39,8 +36,6 @@ IGNORE = ("*.fp16.safetensors", "*.fp16.safetensors.index.json", "*.bf16.safeten
 
 FILES_AT_ONCE = 4
 CHUNK = 2**18  # bytes: at most this much of a file comes again after a lost connection
-TELL_SECONDS = 0.25
-RATE_SECONDS = 6.0  # the rate shown is of this long
 RESERVE = 2 * 2**30  # bytes left free on the disk
 TRIES = 3  # addresses of a file that may run out before the download fails
 
@@ -80,18 +75,6 @@ class Remote:
     @property
     def weights(self) -> bool:
         return self.path.endswith(".safetensors")
-
-
-class Refused(StudioError):
-    """The hub, or this machine, says no. kind: "gated" (a token and an accepted licence are needed), "token" (the token is not good),
-    "gone", "space", "disk", "damaged" or "network"."""
-
-    def __init__(self, kind: str, what: str, why: str = "", todo: str = "") -> None:
-        super().__init__(what, why, todo)
-        self.kind = kind
-
-
-Tell = Callable[[dict[str, Any]], None]
 
 
 def wanted(files: Iterable[Remote], without: Iterable[str] = ()) -> list[Remote]:
@@ -189,16 +172,16 @@ class Download:
                 for future in waiting:
                     future.cancel()
         if failed:
-            raise next((error for error in failed if not isinstance(error, _Stopped)), failed[0])
+            raise next((error for error in failed if not isinstance(error, Stopped)), failed[0])
 
     def _fetch(self, file: Remote) -> None:
         if self._target(file).exists():
             return
         if self._failed.is_set():
-            raise _Stopped
+            raise Stopped
         try:
             self._transfer(file)
-        except (Refused, _Stopped):
+        except (Refused, Stopped):
             raise
         except Exception as error:
             raise self._refusal(error) from error
@@ -242,7 +225,7 @@ class Download:
         from huggingface_hub.file_download import http_get
         from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
-        ours = urlsplit(location).netloc == urlsplit(_endpoint()).netloc
+        ours = urlsplit(location).netloc == urlsplit(endpoint()).netloc
         # A token is for the hub; the store that it points to has its own signature in the address.
         headers = build_hf_headers(token=(self.order.token or None) if ours else False)
         if part.exists() and part.stat().st_size > file.size:
@@ -260,6 +243,9 @@ class Download:
     def _lock(self, etag: str) -> Path:
         return Path(self.order.cache) / ".locks" / self._cached.name / f"{etag}.lock"
 
+    def _refusal(self, error: Exception) -> Refused:
+        return refusal(error, self.order.repo, self._commit or self.order.revision, bool(self.order.token))
+
     def _finish(self) -> Path:
         if self.order.folder:
             folder = Path(self.order.folder)
@@ -272,147 +258,6 @@ class Download:
         if self.order.revision != self._commit:
             ref.write_text(self._commit, encoding="utf-8")
         return self._cached / "snapshots" / self._commit
-
-    # What can go wrong.
-
-    def _refusal(self, error: Exception) -> Refused:
-        """An error of huggingface_hub, of the network or of the disk, in words."""
-        from huggingface_hub.errors import (
-            EntryNotFoundError,
-            GatedRepoError,
-            HfHubHTTPError,
-            OfflineModeIsEnabled,
-            RepositoryNotFoundError,
-            RevisionNotFoundError,
-        )  # fmt: skip
-
-        page = f"{_endpoint()}/{self.order.repo}"
-        status = error.response.status_code if isinstance(error, HfHubHTTPError) else 0
-        if isinstance(error, Refused):
-            return error
-        if isinstance(error, GatedRepoError):
-            if self.order.token:
-                why = "The account of the token given here has not been let in."
-                what = f"{self.order.repo} asks for its licence to be accepted."
-                return Refused("gated", what, why, f"Accept it at {page}, then resume.")
-            why = "It is gated: the hub wants to know who downloads it."
-            return Refused("gated", f"{self.order.repo} needs a token.", why, f"Accept the licence at {page}, then give a token here.")
-        if isinstance(error, RevisionNotFoundError | EntryNotFoundError):
-            missing = f"{self.order.repo} has no revision {self._commit or self.order.revision} with that file."
-            return Refused("gone", missing, "It was taken back.")
-        if status in (401, 403) and self.order.token:
-            return Refused("token", "The hub does not take the token.", f"It answered {status}.", "Give another one, then resume.")
-        if isinstance(error, RepositoryNotFoundError) or status in (401, 403, 404):
-            return Refused("gone", f"{self.order.repo} was not found on the hub.", "It was renamed, or is private.", f"Look at {page}.")
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return Refused("space", "The disk is full.", str(error.strerror), "Make room, then resume: what arrived is kept.")
-        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.EIO):
-            return Refused("disk", "The weights cannot be written.", str(error), "Mend that, then resume.")
-        why = "Hub access is off (HF_HUB_OFFLINE)." if isinstance(error, OfflineModeIsEnabled) else f"{type(error).__name__}: {error}"[:300]
-        what = "The hub cannot be reached, or the connection was lost."
-        return Refused("network", what, why, "Resume when it is back: what arrived is kept.")
-
-
-class _Stopped(Exception):
-    """Another file has failed; this one stops where it is."""
-
-
-class Part:
-    """A file that grows, and its SHA-256. As much of a file object as `http_get` asks for."""
-
-    def __init__(self, file: BinaryIO, path: Path, kept: int, progress: Progress, stop: threading.Event) -> None:
-        self._file, self._path, self._progress, self._stop = file, path, progress, stop
-        self._hash = hashlib.sha256()
-        with open(path, "rb") as before:
-            while kept:
-                block = before.read(min(kept, 2**20))
-                self._hash.update(block)
-                kept -= len(block)
-
-    def write(self, data: bytes) -> int:
-        if self._stop.is_set():
-            raise _Stopped
-        count = self._file.write(data)
-        self._hash.update(data)
-        self._progress.add(count)
-        return count
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def seek(self, place: int) -> int:
-        return self._file.seek(place)
-
-    def truncate(self) -> None:
-        """The server sends the whole file anew."""
-        lost = self._path.stat().st_size - self._file.tell()
-        self._file.truncate()
-        if self._file.tell():
-            raise OSError(errno.EIO, "a download can only begin anew at its start")
-        self._hash = hashlib.sha256()
-        self._progress.add(-lost)
-
-    def digest(self) -> str:
-        return self._hash.hexdigest()
-
-
-class Progress:
-    """Bytes arrived, told at most every TELL_SECONDS, with the rate of the last RATE_SECONDS and the time left."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._total = self._done = 0
-        self._marks: deque[tuple[float, int]] = deque()
-
-    def begin(self, total: int, done: int) -> None:
-        self._total, self._done = total, done
-
-    def add(self, count: int) -> None:
-        with self._lock:
-            self._done += count
-
-    def told(self, tell: Tell) -> Telling:
-        return Telling(self, tell)
-
-    def now(self) -> dict[str, Any]:
-        """{"event", "done", "total", "rate" (bytes a second), "eta" (seconds or None)}."""
-        with self._lock:
-            done = self._done
-        moment = time.monotonic()
-        self._marks.append((moment, done))
-        while len(self._marks) > 2 and moment - self._marks[0][0] > RATE_SECONDS:
-            self._marks.popleft()
-        (first, before), spent = self._marks[0], moment - self._marks[0][0]
-        rate = max(0.0, (done - before) / spent) if spent > 0 and first < moment else 0.0
-        eta = (self._total - done) / rate if rate > 0 else None
-        return {"event": "progress", "done": done, "total": self._total, "rate": rate, "eta": eta}
-
-
-class Telling:
-    """While entered, tells progress; once more at the end."""
-
-    def __init__(self, progress: Progress, tell: Tell) -> None:
-        self._progress, self._tell = progress, tell
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
-
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
-        self._tell(self._progress.now())
-
-    def _run(self) -> None:
-        while not self._end.wait(TELL_SECONDS):
-            self._tell(self._progress.now())
-
-
-def _endpoint() -> str:
-    from huggingface_hub import constants
-
-    return constants.ENDPOINT
 
 
 def _gb(count: int) -> str:
