@@ -24,8 +24,8 @@ START_SECONDS = 300
 class Launched:
     """A studio that was started as a person would, and can be stopped and started again on the same port and data."""
 
-    def __init__(self, data_dir: Path) -> None:
-        self.data_dir = data_dir
+    def __init__(self, data_dir: Path, *flags: str) -> None:
+        self.data_dir, self.flags = data_dir, flags
         with closing(socket.create_server(("127.0.0.1", 0))) as free:
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -35,7 +35,7 @@ class Launched:
         """Does nothing while it runs."""
         if self._process is not None:
             return
-        flags = ["--engine", "scripted:0.12", "--port", str(self.port), "--data-dir", str(self.data_dir), "--no-open"]
+        flags = ["--engine", "scripted:0.12", "--port", str(self.port), "--data-dir", str(self.data_dir), "--no-open", *self.flags]
         with (self.data_dir.parent / "launch.log").open("ab") as log:
             self._process = subprocess.Popen([sys.executable, "launch.py", *flags], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + START_SECONDS
@@ -73,7 +73,7 @@ class Launched:
 
     def _answers(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/api/studio", timeout=2).status_code == 200
+            return httpx.get(f"{self.url}/api/studio", timeout=2).status_code in (200, 401)
         except httpx.TransportError:
             return False
 
@@ -84,6 +84,12 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
     studio.start()
     yield studio
     studio.stop()
+
+
+@pytest.fixture(scope="session")
+def launcher() -> type[Launched]:
+    """For a studio with other flags, or of a test's own."""
+    return Launched
 
 
 @pytest.fixture(scope="session")
