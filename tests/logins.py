@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,21 @@ from typing import Any
 import httpx
 
 from models.cards import Catalogue
+from studio import passwords
 from studio.authfile import Entry, take_in
 from studio.studio import Studio
 
 ADA, BOB = "ada's own words", "bob's own words"
 
 
+# As a line of an auth file may have it; made once for all tests.
+_hashed = functools.cache(passwords.hashed)
+
+
 def guarded_studio(data_dir: Path, catalogue: Catalogue) -> Studio:
     """Without a worker. ada is an admin, bob is not."""
     studio = Studio(data_dir, catalogue, engine="scripted", login=True)
-    take_in(studio.store, [Entry("ada", ADA, True), Entry("bob", BOB, False)])
+    take_in(studio.store, [Entry("ada", _hashed(ADA), True), Entry("bob", _hashed(BOB), False)])
     return studio
 
 

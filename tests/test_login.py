@@ -61,14 +61,13 @@ def test_the_cookie_is_for_the_browser_alone(guarded, address):
         assert "; Secure" in client.post("/login", data={"name": "bob", "password": BOB}).headers["set-cookie"]
 
 
-@pytest.mark.parametrize(
-    "back", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)", "/login", "/a\r\nSet-Cookie: x=1", ""]
-)
-def test_nobody_is_sent_elsewhere_after_logging_in(address, back):
+def test_nobody_is_sent_elsewhere_after_logging_in(address):
+    abroad = ("https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)", "/login", "/a\r\nSet-Cookie: x=1", "")
     with browser(address) as client:
-        answer = client.post("/login", data={"name": "bob", "password": BOB, "next": back})
-        assert answer.headers["location"] == "/"
-        assert client.get("/login", params={"next": back}).headers["location"] == "/"
+        for back in abroad:
+            answer = client.post("/login", data={"name": "bob", "password": BOB, "next": back})
+            assert answer.headers["location"] == "/", back
+            assert client.get("/login", params={"next": back}).headers["location"] == "/", back
 
 
 def test_a_login_from_another_site_s_page_is_refused(address):

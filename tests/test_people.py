@@ -65,15 +65,16 @@ def test_an_admin_adds_people_and_nobody_else_does(two, address):
     assert {person["name"] for person in bob.get("/api/people").json()["people"]} == {"ada", "bob", "eve"}
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [("name", ""), ("name", "a b"), ("name", "*"), ("name", "x" * 41), ("name", 5), ("name", None), ("name", "a\x00"),
-     ("password", "short"), ("password", None), ("password", "x" * 257), ("title", "x" * 81), ("admin", "yes"), ("colour", "red")],
-)  # fmt: skip
-def test_what_is_no_person_is_refused_by_field(two, field, value):
+def test_what_is_no_person_is_refused_by_field(two):
     ada, _ = two
-    answer = post(ada, "/api/people", 422, **({"name": "eve", "password": "eve's own words"} | {field: value}))
-    assert answer["error"]["field"] == field
+    wrong = {
+        "name": ["", "a b", "*", "x" * 41, 5, None, "a\x00"], "password": ["short", None, "x" * 257], "title": ["x" * 81], "admin": ["yes"],
+        "colour": ["red"],
+    }  # fmt: skip
+    for field, values in wrong.items():
+        for value in values:
+            answer = post(ada, "/api/people", 422, **({"name": "eve", "password": "eve's own words"} | {field: value}))
+            assert answer["error"]["field"] == field
     assert len(ada.get("/api/people").json()["people"]) == 3  # with "local"
 
 
