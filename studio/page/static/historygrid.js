@@ -37,6 +37,7 @@ export class Grid extends EventTarget {
     this.name = null;
     this.list.replaceChildren();
     this.headings.replaceChildren();
+    this.drawnDays = new Map(); // text and place -> heading
     this.element.style.height = "";
   }
 
@@ -87,12 +88,14 @@ export class Grid extends EventTarget {
     const [target, gap] = narrow ? [118, 5] : [188, 8];
     this.rows = [];
     this.days = [];
-    let [top, row, sum, day] = [0, [], 0, null];
+    let [top, row, sum, day, above] = [0, [], 0, null, null];
     const nameOf = this.names();
     const end = (last) => {
       if (!row.length) return;
       const full = (width - gap * (row.length - 1)) / sum;
-      const height = Math.round(last && full > target * 1.25 ? target : Math.min(full, target * 1.9));
+      // What is left of the last row is not stretched over the width, but as high as the row above.
+      const height = Math.round(last && full > target ? above ?? target : full);
+      above = height;
       let left = 0;
       this.rows.push({ top, height, tiles: row.map((index) => {
         const image = this.images[index];
@@ -110,8 +113,8 @@ export class Grid extends EventTarget {
         end(true);
         if (top) top += 10;
         this.days.push({ top, text: made });
-        top += HEADING;
-        day = made;
+        if (made !== null) top += HEADING;
+        [day, above] = [made, null];
       }
       row.push(index);
       sum += image.width / image.height;
@@ -120,8 +123,6 @@ export class Grid extends EventTarget {
     end(true);
     this.height = top;
     this.element.style.height = `${top}px`;
-    this.headings.replaceChildren();
-    this.drawnDays = new Map();
     this.draw();
   }
 
@@ -155,31 +156,41 @@ export class Grid extends EventTarget {
       tile.remove();
       this.shown.delete(id);
     }
+    const fresh = [];
     for (const [id, [row, place]] of wanted) {
       let tile = this.shown.get(id);
       if (!tile) {
         tile = this.make(this.images[place.index]);
         this.shown.set(id, tile);
-        this.list.append(tile);
+        fresh.push(tile);
       }
-      tile.style.cssText = `top:${row.top}px;left:${place.left}px;width:${place.width}px;height:${row.height}px`;
-      tile.setAttribute("aria-posinset", place.index + 1);
-      tile.setAttribute("aria-setsize", this.total ?? -1);
-      tile.tabIndex = id === this.current ? 0 : -1;
+      // Only what changed: most tiles lie where they lay, and each write costs the browser a look at the whole.
+      const lies = `top:${row.top}px;left:${place.left}px;width:${place.width}px;height:${row.height}px`;
+      if (tile.lies !== lies || tile.index !== place.index) {
+        Object.assign(tile, { lies, index: place.index }).style.cssText = lies;
+        tile.setAttribute("aria-posinset", place.index + 1);
+        tile.setAttribute("aria-setsize", this.total ?? -1);
+      }
+      const stop = id === this.current ? 0 : -1;
+      if (tile.tabIndex !== stop) tile.tabIndex = stop;
     }
+    this.list.append(...fresh);
     for (const day of this.days) {
       const near = day.text !== null && day.top > low && day.top < high;
-      const there = this.drawnDays.get(day);
+      const key = `${day.top} ${day.text}`;
+      const there = this.drawnDays.get(key);
       if (near && !there) {
         const heading = h("h2", { text: day.text });
         heading.style.top = `${day.top}px`;
-        this.drawnDays.set(day, heading);
+        this.drawnDays.set(key, heading);
         this.headings.append(heading);
       } else if (!near && there) {
         there.remove();
-        this.drawnDays.delete(day);
+        this.drawnDays.delete(key);
       }
     }
+    const named = new Set(this.days.map((day) => `${day.top} ${day.text}`));
+    for (const [key, heading] of this.drawnDays) if (!named.has(key)) heading.remove(), this.drawnDays.delete(key);
     if (this.images.length && high > this.height - NEAR) this.more();
   }
 
