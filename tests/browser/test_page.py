@@ -163,7 +163,8 @@ def test_after_a_restart_everything_is_in_the_history(new_page, launched, expect
 
 def test_an_empty_history_says_so(new_page, expect):
     page = new_page()
-    page.route(re.compile("/api/images"), lambda route: route.fulfill(json={"images": [], "next": None}))
+    nothing = {"images": [], "next": None, "total": 0, "total_exact": True}
+    page.route(re.compile(r"/api/history\?"), lambda route: route.fulfill(json=nothing))
     page.get_by_role("tab", name="History").click()
     expect(page.get_by_role("heading", name="Nothing here yet")).to_be_visible()
     page.get_by_role("button", name="Write a prompt").click()
