@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from studios import wait_for
 
 from models.cards import Catalogue
 from models.memory import Machine, plan, smaller
+from models.weights import embedded_folder
 from studio import __version__
 from studio.config import EVERYWHERE, LOOPBACK, WorkerSetup, parse
 from studio.engines import Engines
@@ -163,6 +166,18 @@ def test_a_studio_of_one_s_own(tmp_path):
         assert url.startswith("http://127.0.0.1:") and httpx.get(f"{url}/api/studio").json()["person"] == "local"
         time.sleep(0.5)
         assert not opened.exists() and not any("Warning" in line for line in said)
+
+
+@pytest.mark.slow
+def test_family_device_and_models_dir_are_obeyed(tmp_path):
+    shutil.copytree(embedded_folder(), tmp_path / "M" / "flux1-schnell")  # whole, in the layout of a FluxPipeline
+    flags = ["--family", "flux1", "--device", "mps", "--models-dir", str(tmp_path / "M"), "--data-dir", str(tmp_path / "D"), "--no-open"]
+    with launched(*flags, "--engine", "local") as (url, _), httpx.Client(base_url=url, timeout=30) as client:
+        assert client.get("/api/studio").json()["family"] == "flux1"
+        schnell = client.get("/api/models/flux1-schnell").json()
+        assert str(tmp_path / "M" / "flux1-schnell") in json.dumps(schnell)
+        note = wait_for(lambda: client.get("/api/studio").json()["device"]["note"], "the worker's word on the device", 120)
+        assert "mps" in note
 
 
 @pytest.mark.slow

@@ -16,5 +16,6 @@ def element(tag: str, id: str | None = None, **attributes: str) -> gr.HTML:
 
 
 def tell_tab(tab: gr.Tab, name: str) -> None:
-    """Lets the page's script know that a tab was chosen. No request is made."""
-    tab.select(None, js=f"() => {{ window.dispatchEvent(new CustomEvent('cs-tab', {{detail: '{name}'}})); }}", api_visibility="private")
+    """Lets the page's script know that a tab was chosen, also when it comes to life only after that. No request is made."""
+    tell = f"window.csTab = '{name}'; window.dispatchEvent(new CustomEvent('cs-tab', {{detail: '{name}'}}));"
+    tab.select(None, js=f"() => {{ {tell} }}", api_visibility="private")

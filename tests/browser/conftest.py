@@ -21,6 +21,16 @@ PATIENCE_MS = 45_000
 START_SECONDS = 300
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Where everything is to run, a browser test that skips has failed."""
+    report = yield
+    if report.skipped and os.environ.get("CI"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.name} was skipped: {call.excinfo.value if call.excinfo else report.longrepr}"
+    return report
+
+
 class Launched:
     """A studio that was started as a person would, and can be stopped and started again on the same port and data."""
 

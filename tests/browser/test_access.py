@@ -126,3 +126,26 @@ def test_the_studio_when_it_is_empty(new_page, axe, expect):
     assert page.evaluate(FOUND) == []
     page.evaluate("document.querySelector('cs-form form').append(document.createElement('button'))")
     assert [one.split(":")[0] for one in page.evaluate(FOUND)] == ["button-name"], "what is wrong is found"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1600])
+def test_the_login_and_the_settings_of_an_admin(browser, launcher, tmp_path_factory, axe, expect, width, scheme):
+    studio = launcher(tmp_path_factory.mktemp("login") / "data", "--auth", "ada:her own words")
+    studio.start()
+    context = browser.new_context(viewport={"width": width, "height": 1000}, color_scheme=scheme, reduced_motion="reduce")
+    try:
+        page = context.new_page()
+        page.goto(studio.url)
+        page.evaluate(axe)
+        assert page.evaluate(FOUND) == []
+        page.get_by_label("Name").fill("ada")
+        page.get_by_label("Password").fill("her own words")
+        page.keyboard.press("Enter")
+        page.get_by_role("tab", name="Settings").click()
+        expect(page.get_by_role("heading", name="People")).to_be_visible()
+        page.evaluate(axe)
+        assert page.evaluate(FOUND) == []
+    finally:
+        context.close()
+        studio.stop()

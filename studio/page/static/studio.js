@@ -28,6 +28,8 @@ class Studio extends EventTarget {
 
   async start() {
     window.addEventListener("cs-tab", (event) => this.#choseTab(event.detail));
+    // A quick hand may choose before this script, or Gradio's own, has come to life.
+    document.addEventListener("click", (event) => this.#choseTabOf(event.target.closest?.('#cs-tabs [role="tab"]')));
     // Whoever asked while the studio was away need not know: the head says so, and on "found" everything is asked for again.
     window.addEventListener("unhandledrejection", (event) => {
       if (!(event.reason instanceof Refused) || event.reason.status !== 0) return;
@@ -36,6 +38,8 @@ class Studio extends EventTarget {
     });
     this.#listen();
     await this.refresh();
+    if (window.csTab) this.#choseTab(window.csTab);
+    else this.#choseTabOf(document.querySelector('#cs-tabs [role="tab"][aria-selected="true"]'));
   }
 
   async refresh() {
@@ -60,6 +64,11 @@ class Studio extends EventTarget {
   show(tab) {
     document.querySelector(`#cs-tabs #cs-tab-${tab}-button`)?.click();
     this.#choseTab(tab); // Gradio tells a moment later; whoever calls wants to put the focus there now
+  }
+
+  #choseTabOf(button) {
+    const name = button?.id.match(/^cs-tab-(.+)-button$/)?.[1];
+    if (name) this.#choseTab(name);
   }
 
   #choseTab(tab) {
