@@ -150,7 +150,11 @@ def test_words_and_filters_narrow_and_chips_take_them_away(history, long, expect
     page.get_by_role("combobox", name="Sort").select_option("best:sharpness")
     best = get(long, "/api/history?verdict=kept&sort=best:sharpness")["images"][0]["id"]
     page.wait_for_function("(id) => document.querySelector('.cs-tile')?.image.id === id", arg=best)
+    page.locator(".cs-tile").nth(0).focus()
+    page.keyboard.press("Space")
+    expect(page.locator(".cs-bulk")).to_contain_text("1 selected")
     page.get_by_role("searchbox").fill("zebra crossing")
+    expect(page.locator(".cs-bulk")).to_be_hidden()  # nothing is done to what is out of sight
     expect(page.get_by_role("heading", name="No picture matches")).to_be_visible()
     page.get_by_role("button", name="Clear search and filters").click()
     expect(count).to_have_text("2,000 pictures")
@@ -275,12 +279,13 @@ def test_tags_and_a_note_in_the_loupe(history, long, expect):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_narrow_windows_and_accessibility(history, scheme):
+def test_narrow_windows_and_accessibility(history, long, expect, scheme):
     from axe_playwright_python.sync_playwright import Axe
 
     page = history(400, 800, color_scheme=scheme)
     page.get_by_role("button", name="Filters").click()
     page.get_by_role("combobox", name="Verdict").select_option("kept")
+    expect(page.locator(".cs-history-count")).to_have_text(f"{total(long, 'verdict=kept')} pictures")
     page.locator(".cs-tile").nth(0).focus()
     page.keyboard.press("Space")
     page.locator(".cs-bulk").wait_for()

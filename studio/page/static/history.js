@@ -40,7 +40,10 @@ export class CsHistory extends HTMLElement {
     this.stale = true; // nothing is asked for until the tab is opened
     this.own = 0;
     this.acts = this.keys();
-    this.filters.addEventListener("change", () => this.reload());
+    this.filters.addEventListener("change", () => {
+      this.grid.select([]); // nothing is done to pictures that are no longer in sight
+      this.reload();
+    });
     this.grid.addEventListener("change", () => this.bar());
     this.addEventListener("keydown", (event) => this.key(event));
     studio.on("tab", () => this.opened());

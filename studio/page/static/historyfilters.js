@@ -49,7 +49,9 @@ export class Filters extends EventTarget {
     const option = (value, text) => h("option", { value, text });
     const counted = (counts, name = (one) => one) => Object.entries(counts).map(([value, count]) => option(value, `${name(value)}  (${count.toLocaleString("en-GB")})`));
     const fill = (select, label, options) => {
+      const chosen = select.value; // somebody may be about to filter by it
       select.replaceChildren(option("", label), ...options);
+      select.value = options.some((one) => one.value === chosen) ? chosen : "";
       select.hidden = !options.length;
     };
     const title = (tier) => studio.facts(tier)?.title ?? tier;
@@ -100,6 +102,7 @@ export class Filters extends EventTarget {
 
   score() {
     const [name, low, high] = [this.dimension.value, this.low.value, this.high.value];
+    if (!name) return;
     this.on = this.on.filter(([field, value]) => field !== "score" || !value.startsWith(`${name}:`));
     if (low || high) this.on.push(["score", `${name}:${low}..${high}`]);
     this.changed();
