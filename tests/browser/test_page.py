@@ -47,7 +47,7 @@ def test_everything_by_keyboard_alone(new_page, launched, expect):
     tab_to("#cs-draft")
     page.keyboard.type("3")
     page.keyboard.press("Control+Enter")
-    job = page.locator(".cs-job").first
+    job = page.locator(".cs-job", has_text="a green vase").first
     expect(job.locator(".cs-how")).to_contain_text("2 kept, 1 spare")
     tab_to(".cs-shot")
     job.locator(".cs-shot").first.focus()  # Tab reaches the frame that was first before the keepers went ahead

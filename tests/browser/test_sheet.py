@@ -6,6 +6,7 @@ import re
 import sqlite3
 from contextlib import closing
 
+import httpx
 import pytest
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -27,10 +28,10 @@ def test_a_prompt_becomes_a_scored_sheet(new_page, launched, expect):
         const watch = new MutationObserver((all) => all.forEach((one) => window.sources.push(one.target.src ?? '')));
         watch.observe(document.querySelector('cs-sheet'), {subtree: true, attributes: true, attributeFilter: ['src']});
     }""")
-    page.locator("#cs-prompt").fill("a red mug on a wooden table")
+    page.locator("#cs-prompt").fill("a red mug on a wooden table at noon")
     page.locator("#cs-draft").fill("4")
     page.keyboard.press("Control+Enter")
-    job = page.locator(".cs-job").first
+    job = page.locator(".cs-job", has_text="at noon").first
     expect(job.locator(".cs-frame")).to_have_count(4)
     expect(job.locator(".cs-how")).to_contain_text("2 kept, 2 spare")
     expect(page.locator("cs-sheet .cs-voice")).to_contain_text("done: 2 kept, 2 spare")
@@ -75,7 +76,7 @@ def test_keepers_come_first_and_frames_do_not_jump_before(new_page, launched, ex
     page.locator("#cs-prompt").fill("a blue bowl")
     page.locator("#cs-draft").fill("4")
     page.keyboard.press("Control+Enter")
-    job = page.locator(".cs-job").first
+    job = page.locator(".cs-job", has_text="a blue bowl").first  # not the one of an earlier test
     expect(job.locator(".cs-frame")).to_have_count(4)
     expect(job.locator(".cs-how")).to_contain_text("2 kept")
     expect(job.locator(".cs-number").first).to_have_text("4")
@@ -123,7 +124,7 @@ def test_a_rejected_frame_says_why_and_can_be_kept_anyway(new_page, launched, ex
 def test_a_picture_goes_to_standard_and_shows_its_lineage(new_page, launched, expect):
     launched.draw()
     page = new_page()
-    page.locator(".cs-shot").first.click()
+    page.locator(".cs-frame[data-developed] .cs-shot").first.click()
     loupe = page.get_by_role("dialog")
     expect(loupe.locator(".cs-score").first).to_be_visible()
     loupe.get_by_role("button", name="To Standard").click()
@@ -154,3 +155,24 @@ def test_a_reload_finds_the_running_job(new_page, launched, expect):
     expect(page.locator("#cs-prompt")).to_have_value("a teal clock")  # nor is what was typed lost
     job.get_by_role("button", name="Cancel").click()
     expect(job.locator(".cs-how")).to_contain_text("cancelled")
+
+
+def test_what_is_thrown_away_leaves_the_sheet_and_comes_back(new_page, launched, expect):
+    job = launched.draw(prompt="a red mug", draft=4, keep=2)
+    one, other = job["images"][0]["id"], job["images"][1]["id"]
+    page = new_page()
+    frames = page.locator(".cs-job").first.locator(".cs-frame:visible")
+    expect(page.locator(".cs-job").first.locator(".cs-frame[data-developed]")).to_have_count(4)
+    expect(frames).to_have_count(4)
+
+    def bulk(do: str, *ids: int) -> None:
+        httpx.post(f"{launched.url}/api/images/bulk", json={"ids": ids, "do": do}).raise_for_status()
+
+    bulk("trash", one, other)
+    expect(frames).to_have_count(2)
+    bulk("restore", one)
+    expect(frames).to_have_count(3)
+    bulk("delete", other)
+    page.reload()
+    expect(frames).to_have_count(3)
+    expect(page.locator(".cs-job").first.locator(".cs-frame[data-state=waiting]:visible")).to_have_count(0)

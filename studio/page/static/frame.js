@@ -58,6 +58,7 @@ export class Frame {
   show(image) {
     if (this.image?.state === "drawn" && image.state !== "drawn") return; // told late: what is drawn stays drawn
     this.image = image;
+    this.element.hidden = Boolean(image.trashed);
     const drawn = image.state === "drawn";
     const verdict = image.verdict ?? "";
     set(this.element, { data: { state: image.state, verdict } });

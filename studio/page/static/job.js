@@ -60,9 +60,9 @@ export class Job {
     return RUNS.includes(this.job.state);
   }
 
-  /** Its frames in the order of the sheet. */
+  /** Its frames in the order of the sheet, without those in the trash. */
   shown() {
-    return [...this.list.children].map((element) => element.frame);
+    return [...this.list.children].filter((element) => !element.hidden).map((element) => element.frame);
   }
 
   /** Its drawn images in that order. */
@@ -74,10 +74,16 @@ export class Job {
   async load() {
     this.loaded = true;
     const turn = (this.turn = (this.turn ?? 0) + 1);
+    const told = (this.told = new Set());
     const job = await api.job(this.id);
     if (turn !== this.turn) return; // asked again since: this answer is older than what is shown
-    for (const image of job.images) this.frames[image.number - 1]?.show(image);
+    // What an event told meanwhile is newer, too.
+    for (const image of job.images) if (!told.has(image.number)) this.frames[image.number - 1]?.show(image);
     this.update(job);
+    // What was deleted from the trash is no longer told of.
+    const there = new Set(job.images.map((image) => image.number));
+    if (!this.running) for (const frame of this.frames) if (!there.has(frame.number)) frame.element.hidden = true;
+    this.say();
     if (job.state === "done") this.sort(false);
   }
 
@@ -110,6 +116,7 @@ export class Job {
   image(image) {
     const frame = this.frames[image.number - 1];
     if (!frame) return;
+    this.told?.add(image.number);
     const isNew = image.state === "drawn" && frame.image?.state !== "drawn";
     frame.show(image);
     if (!isNew) {
@@ -149,7 +156,7 @@ export class Job {
   /** "2 kept, 4 spare, 2 rejected" */
   summary() {
     const counts = {};
-    for (const { image } of this.frames) if (image?.verdict) counts[image.verdict] = (counts[image.verdict] ?? 0) + 1;
+    for (const { image } of this.shown()) if (image?.verdict) counts[image.verdict] = (counts[image.verdict] ?? 0) + 1;
     const said = Object.keys(RANKS).filter((verdict) => counts[verdict]).map((verdict) => `${counts[verdict]} ${verdict === "review" ? "to review" : verdict}`);
     return said.join(", ") || `${plural(this.job.done, "picture")} drawn`;
   }
