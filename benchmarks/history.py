@@ -177,6 +177,14 @@ def ask(client: httpx.Client, query: str) -> tuple[float, dict]:
     return milliseconds, answer.json()
 
 
+def similar(client: httpx.Client, rng: random.Random) -> float:
+    """Milliseconds until earlier results for a prompt that nobody wrote before are offered."""
+    prompt = f"{rng.choice(THINGS)}, {rng.choice(ADJECTIVES)}, {rng.choice(PLACES)}, {rng.choice(EXTRAS)}"
+    started = time.perf_counter()
+    client.post("/api/similar", json={"prompt": prompt}).raise_for_status()
+    return 1000 * (time.perf_counter() - started)
+
+
 def p95(values: list[float]) -> float:
     return statistics.quantiles(values, n=20)[-1] if len(values) > 1 else values[0]
 
@@ -214,9 +222,11 @@ def main() -> None:
                 for _ in range(rounds):
                     query = make(rng)
                     note(kind, str(httpx.QueryParams({"q": query})) if kind == "search" else query)
+            alike = [similar(client, rng) for _ in range(rounds // 4)]
     for kind, values in taken.items():
         report.row(kind, f"median {statistics.median(values):.1f} ms", f"p95 {p95(values):.1f} ms", f"n {len(values)}",
                    f"slowest {slowest[kind][0]:.0f} ms: {slowest[kind][1][:80]}")  # fmt: skip
+    report.row("similar prompts", f"median {statistics.median(alike):.1f} ms", f"p95 {p95(alike):.1f} ms", f"n {len(alike)}")
     for kind, values in taken.items():
         report.figure(f"history.{kind}.ms", p95(values), "ms", "<=", 50)
     report.finish()
