@@ -21,7 +21,7 @@ def read_search(pairs: Sequence[tuple[str, str]]) -> tuple[Search, dict[str, str
 
     q: words. tier, card, lora, verdict, person, tag: as often as needed. score: "sharpness:50..80", either end may be left out.
     rating: 1..5 (at least), or "none". board: a number. since, until: a day ("2026-11-21", both days included) or a moment in UTC.
-    trashed: 1. sort: newest, oldest, rating, board, best:DIMENSION.
+    pinned: 1. trashed: 1. sort: newest, oldest, rating, board, best:DIMENSION.
     """
     given: dict[str, list[str]] = {}
     for name, value in pairs:
@@ -53,6 +53,7 @@ def read_search(pairs: Sequence[tuple[str, str]]) -> tuple[Search, dict[str, str
         board=take("board", lambda value: _whole(value, "board", 1, LARGEST_ID)),
         since=take("since", lambda value: _moment(value, "since")),
         until=take("until", lambda value: _moment(value, "until", end=True)),
+        pinned=take("pinned", lambda value: _choice(value, "pinned", ("0", "1")) == "1", False),
         trashed=take("trashed", lambda value: _choice(value, "trashed", ("0", "1")) == "1", False),
         sort=take("sort", _sort, "newest"),
     )

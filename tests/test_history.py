@@ -123,6 +123,20 @@ def test_the_trash_is_ones_own_and_nothing_else(filled, truth):
     assert search(filled, [("trashed", "1")], Who("nobody")) == []
 
 
+def test_the_pinned_are_found_by_whoever_may_see_them(filled, truth):
+    pins = [image["id"] for image in truth][::37]
+    with filled.write() as db:
+        db.executemany("INSERT INTO pins VALUES (?, 'local', '2026-01-01T00:00:00.000Z')", [[image] for image in pins])
+    try:
+        visible = [image["id"] for image in truth if seen(image) and image["id"] in pins]
+        assert visible and search(filled, [("pinned", "1")]) == sorted(visible, reverse=True)
+        assert history.facets(filled, LOCAL)["pinned"] == len(visible)
+        kept = [image["id"] for image in truth if seen(image) and image["id"] in pins and (image["rating"] or 0) >= 3]
+        assert search(filled, [("pinned", "1"), ("rating", "3")]) == sorted(kept, reverse=True)
+    finally:
+        filled.db.execute("DELETE FROM pins")
+
+
 def test_a_board_keeps_its_own_order(filled, truth):
     rows = filled.db.execute("SELECT image_id FROM board_images WHERE board_id = 1 ORDER BY position")
     visible = {image["id"] for image in truth if seen(image)}
@@ -218,7 +232,8 @@ def test_whatever_is_asked_over_http_is_answered_or_refused_by_name(door: httpx.
         ("limit=0", "limit"), ("limit=201", "limit"), ("limit=x", "limit"), ("sort=best", "sort"), ("sort=board", "sort"),
         ("rating=6", "rating"), ("rating=0", "rating"), ("verdict=good", "verdict"), ("score=sharpness", "score"),
         ("score=sharpness:..", "score"), ("score=sharpness:a..", "score"), ("since=yesterday", "since"), ("until=2026-13-01", "until"),
-        ("board=7", "board"), ("board=x", "board"), ("after=12", "after"), ("trashed=2", "trashed"), ("tiers=preview", "tiers"),
+        ("board=7", "board"), ("board=x", "board"), ("after=12", "after"), ("trashed=2", "trashed"), ("pinned=yes", "pinned"),
+        ("tiers=preview", "tiers"),
         ("q=a&q=b", "q"), ("q=%00", "q"), ("&".join(f"tag=t{i}" for i in range(21)), "tag"),
     ],
 )  # fmt: skip

@@ -30,7 +30,7 @@ class Search:
 
     text: as a person types it. verdicts: of VERDICTS, as shown (a person's word wins). scores: (dimension, least, most).
     least_rating: 1..5; 0 means "not rated". since, until: UTC as `now` writes it, `until` excluded. sort: of SORTS, or "best:DIMENSION".
-    trashed: the trash of the person who asks, and nothing else.
+    pinned: only the library of pins. trashed: the trash of the person who asks, and nothing else.
     """
 
     text: str = ""
@@ -45,6 +45,7 @@ class Search:
     tags: tuple[str, ...] = ()
     since: str | None = None
     until: str | None = None
+    pinned: bool = False
     trashed: bool = False
     sort: str = "newest"
 
@@ -235,6 +236,9 @@ def _other_needs(search: Search) -> list[_Need]:
     if search.board is not None:
         few = "SELECT image_id FROM board_images WHERE board_id = ?"
         needs.append(_Need(f"EXISTS ({few} AND image_id = images.id)", [search.board], few))
+    if search.pinned:
+        few = "SELECT image_id FROM pins WHERE true"
+        needs.append(_Need(f"EXISTS ({few} AND image_id = images.id)", [], few))
     for tag in search.tags:
         few = "SELECT image_id FROM tags WHERE tag = ?"
         needs.append(_Need(f"EXISTS ({few} AND image_id = images.id)", [tag], few))
@@ -257,7 +261,7 @@ def _marks(values: Sequence[object]) -> str:
 
 def facets(store: Store, who: Who) -> dict[str, Any]:
     """What there is to filter by among the pictures that `who` may see: {"tiers": {name: pictures}, "cards", "verdicts", "persons", "tags",
-    "loras": [names], "dimensions": [{"name", "least", "most", "bound"}]}, and how many pictures are in all and in the trash."""
+    "loras": [names], "dimensions": [{"name", "least", "most", "bound"}]}, and how many pictures are in all, pinned, and in the trash."""
     seen, values = visible(who)
     here = f"FROM {_SHELF} WHERE {seen} AND images.state = 'drawn' AND images.trashed IS NULL"
     counts: dict[str, dict[str, int]] = {"tiers": {}, "cards": {}, "verdicts": {}, "persons": {}}
@@ -273,12 +277,15 @@ def facets(store: Store, who: Who) -> dict[str, Any]:
         values,
     )
     loras = store.db.execute(f"SELECT DISTINCT lora FROM job_loras WHERE job_id IN (SELECT images.job_id {here}) ORDER BY lora", values)
+    pins = f"SELECT count(*) FROM pins JOIN images ON images.id = pins.image_id WHERE {seen} AND images.trashed IS NULL"
+    pinned = store.db.execute(pins, values).fetchone()[0]
     trashed = store.db.execute("SELECT count(*) FROM images WHERE trashed IS NOT NULL AND person = ?", [who.name]).fetchone()[0]
     return counts | {
         "tags": dict(tuple(row) for row in tags),
         "loras": [row["lora"] for row in loras],
         "dimensions": [_extent(store, row) for row in store.db.execute("SELECT * FROM dimensions ORDER BY name").fetchall()],
         "total": total,
+        "pinned": pinned,
         "trashed": trashed,
     }
 

@@ -126,6 +126,9 @@ def test_similar_prompts_are_offered_pinned_ones_first(new_page, launched, expec
     expect(offers.locator(".cs-offer").first).to_have_attribute("aria-label", re.compile("deep snow, pinned"))
     page.locator("#cs-prompt").fill("")
     expect(offers.locator(".cs-offer")).to_have_count(0)
+    page.get_by_role("tab", name="History").click()
+    page.locator("[data-place=pinned]").click()
+    expect(page.locator(".cs-tile:visible")).to_have_count(1)
 
 
 def test_served_from_history_and_generate_again(new_page, launched, expect):

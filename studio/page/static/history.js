@@ -165,6 +165,7 @@ export class CsHistory extends HTMLElement {
     const say = (title, words, button) => h("div", { class: "cs-empty" }, h("h2", { text: title }), h("p", { text: words }), button);
     if (this.filters.narrowed) return say("No picture matches", "Each filter narrows what is found, and every word has to occur in the prompt, a tag or a note.", this.button("Clear search and filters", () => this.filters.clear()));
     if (this.filters.place.kind === "trash") return say("The trash is empty", "Pictures that you throw away wait here, so that they can be taken back.", this.button("All pictures", () => this.boards.choose({ kind: "all" }), "cs-plain"));
+    if (this.filters.place.kind === "pinned") return say("Nothing is pinned yet", "Pin a finished picture in the loupe: it is served first when somebody asks for the same, and never expires.", this.button("All pictures", () => this.boards.choose({ kind: "all" }), "cs-plain"));
     if (this.filters.place.kind === "board") return say("Nothing on this board yet", "Select pictures and choose Board, or drag one onto the board's name.", this.button("Look through all pictures", () => this.boards.choose({ kind: "all" })));
     return say("Nothing here yet", "Every picture that is drawn is kept here with its scores and settings, rejected ones too. Write a prompt to draw the first.", this.button("Write a prompt", () => { studio.show("preview"); document.querySelector("#cs-prompt")?.focus(); }));
   }

@@ -37,6 +37,7 @@ export class Boards extends EventTarget {
       this.entry({ kind: "all" }, "All pictures", facets.total),
       ...this.boards.map((board) => this.entry({ kind: "board", board }, board.name, board.pictures)),
       h("li", { class: "cs-place-new" }, h("button", { type: "button", class: "cs-place", onclick: () => this.ask() }, h("span", { class: "cs-place-name", text: "New board" }))),
+      this.entry({ kind: "pinned" }, "Pinned", facets.pinned),
       this.entry({ kind: "trash" }, "Trash", facets.trashed),
     );
     if (focused) this.list.querySelector(`[data-place="${CSS.escape(focused)}"]`)?.focus();

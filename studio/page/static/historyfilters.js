@@ -12,7 +12,7 @@ export class Filters extends EventTarget {
   constructor() {
     super();
     this.on = []; // [name, value], in the order they were chosen
-    this.place = { kind: "all" }; // or {kind: "trash"}, {kind: "board", board}
+    this.place = { kind: "all" }; // or {kind: "trash"}, {kind: "pinned"}, {kind: "board", board}
     const later = debounced(() => this.changed(), 180);
     this.text = h("input", { type: "search", class: "cs-search", "aria-label": "Search prompts, tags and notes", placeholder: "Search prompts, tags, notes", autocomplete: "off", spellcheck: "false", maxlength: "400", oninput: later, onkeydown: (event) => this.typed(event) });
     this.sort = this.choice("Sort", [], () => this.changed());
@@ -152,6 +152,7 @@ export class Filters extends EventTarget {
     if (this.text.value.trim()) asked.append("q", this.text.value.trim());
     for (const [name, value] of this.on) asked.append(name, name === "since" || name === "until" ? moment(name, value) : value);
     if (this.place.kind === "trash") asked.append("trashed", "1");
+    if (this.place.kind === "pinned") asked.append("pinned", "1");
     if (this.place.kind === "board") asked.append("board", this.place.board.id);
     asked.append("sort", this.sort.value);
     return asked;
