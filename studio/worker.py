@@ -49,7 +49,7 @@ LEASE_STEPS = 20  # and as long as this many steps took
 IDLE_SECONDS = 1.0
 CANCEL_SECONDS = 0.1
 RENEW_SECONDS = 1.0
-PREVIEW_SECONDS = 0.08
+PREVIEW_SECONDS = 0.2
 PATIENCE_SECONDS = 3.0
 PR_SET_PDEATHSIG = 1  # of Linux' prctl: the signal that comes when the parent has died
 
