@@ -21,13 +21,12 @@ from typing import Any
 
 from models.cards import Catalogue
 from models.errors import BadInput
-from models.spec import Score
 from models.weights import Where, model_found
-from pipelines.judge import judge, load_profiles
+from pipelines.judge import load_profiles
 from pipelines.request import Request
 from pipelines.tasks import Draft
 from studio import files
-from studio.choosing import choose
+from studio.choosing import as_scores, choose, record
 from studio.settings import Settings
 from studio.store import Store, images
 from studio.store.db import days_ago, now
@@ -55,8 +54,9 @@ class Cache:
 
     def key(self, draft: Draft, seed: int, details: Mapping[str, object]) -> str | None:
         """The key of a picture just drawn; None when a file that it was made from is gone since."""
+        revision = self._revision(draft.card)
         try:
-            return self._key(draft, seed, _precision(details))
+            return None if revision is None else key_of(inputs_of(draft, seed, self._engine, revision, _precision(details)))
         except FileNotFoundError:
             return None
 
@@ -73,14 +73,15 @@ class Cache:
         row = self._store.db.execute(
             "SELECT precision FROM drawn_as WHERE device = ? AND card = ?", [self._device(), drafts[0].card]
         ).fetchone()
-        if row is None:
+        revision = self._revision(drafts[0].card)  # of all drafts: a request is drawn by one model
+        if row is None or revision is None:
             return {}
         keys = {
-            number: self._key(draft, seed, row["precision"])
+            number: key_of(inputs_of(draft, seed, self._engine, revision, row["precision"]))
             for draft in drafts
             for number, seed in zip(draft.numbers, draft.spec.seeds, strict=True)
         }
-        known = self._known([key for key in keys.values() if key], who)
+        known = self._known(list(keys.values()), who)
         return {number: known[key] for number, key in keys.items() if key in known}
 
     def serve(self, db: sqlite3.Connection, job: int, request: Request, drafts: Sequence[Draft], found: Mapping[int, sqlite3.Row]) -> None:
@@ -98,13 +99,8 @@ class Cache:
             db.execute("UPDATE images SET served_from = ? WHERE id = ?", [source["id"], image])
             db.execute("UPDATE cache SET used = ? WHERE image_id = ?", [now(), source["id"]])
             db.execute("INSERT INTO cache (image_id, key, used) VALUES (?, ?, ?)", [image, source["key"], now()])
-            measured = [
-                Score(score["dimension"], score["value"], score["scorer"], score["version"], score["note"])
-                for score in images.scores_of(self._store, [source["id"]])[source["id"]]
-            ]
-            verdict = judge(measured, profile, drafts[0].card)
-            images.add_marks(db, image, verdict.marks)
-            images.set_verdict(db, image, None if verdict.verdict == "spare" else verdict.verdict, verdict.reasons, None)
+            measured = as_scores(images.scores_of(self._store, [source["id"]])[source["id"]])
+            record(db, image, measured, profile, drafts[0].card)
         db.execute("UPDATE jobs SET served = ? WHERE id = ?", [len(found), job])
         for position, draft in enumerate(drafts):
             if all(number in found for number in draft.numbers):
@@ -133,10 +129,6 @@ class Cache:
             if row["key"] not in known and (self._folder / row["path"]).is_file():
                 known[row["key"]] = row
         return known
-
-    def _key(self, draft: Draft, seed: int, precision: str) -> str | None:
-        revision = self._revision(draft.card)
-        return None if revision is None else key_of(inputs_of(draft, seed, self._engine, revision, precision))
 
     def _revision(self, card: str) -> str | None:
         """What tells a model's weights from others under the same name: the files, their sizes and times. None when they are gone."""

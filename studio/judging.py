@@ -10,10 +10,10 @@ from PIL import Image
 from models.cards import Catalogue, ModelCard
 from models.scorers import score_all, scorers_for
 from models.spec import ScoreContext, Scorer
-from pipelines.judge import judge, load_profiles
+from pipelines.judge import load_profiles
 from pipelines.tasks import Draft
 from studio import files
-from studio.choosing import choose
+from studio.choosing import choose, record
 from studio.store import Store, images, jobs
 from studio.store.jobs import Task
 from studio.store.timings import learn
@@ -54,10 +54,7 @@ class Judge:
         changed = [row["id"] for row in rows]
         with self._store.write() as db:
             for row, measured in zip(rows, scores, strict=True):
-                verdict = judge(measured, profile, job["card"])
-                images.add_marks(db, row["id"], verdict.marks)
-                # One that passes has no verdict before it was compared with its siblings.
-                images.set_verdict(db, row["id"], None if verdict.verdict == "spare" else verdict.verdict, verdict.reasons, None)
+                record(db, row["id"], measured, profile, job["card"])
             if jobs.close_judge(db, task):
                 changed = choose(self._store, task.job, job["keep"], job["card"], profile)
                 jobs.finish_job(db, task.job)
