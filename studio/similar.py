@@ -9,7 +9,7 @@ import re
 import sqlite3
 import time
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from models.errors import BadInput
@@ -40,12 +40,9 @@ class Likeness(Protocol):
 class TermLikeness:
     """Over the terms of a prompt, found by one of SQLite's full-text indexes. Likeness is Dice's: the share of terms in common."""
 
-    def __init__(self, index: str) -> None:
-        self._index = index
+    def __init__(self, index: str, terms: Callable[[str], list[str]]) -> None:
+        self._index, self.terms = index, terms
         self._counts: dict[str, tuple[int, float]] = {}  # and until when they are believed
-
-    def terms(self, prompt: str) -> list[str]:
-        raise NotImplementedError
 
     def near(self, db: sqlite3.Connection, prompt: str, who: Who, limit: int) -> list[str]:
         counted = [(count, term) for term in dict.fromkeys(self.terms(prompt)[:TERMS]) if (count := self._count(db, term))]
@@ -87,29 +84,25 @@ class TermLikeness:
         return 2 * len(mine & others) / (len(mine) + len(others)) if mine or others else 0.0
 
 
-class Words(TermLikeness):
-    def __init__(self) -> None:
-        super().__init__("prompt_words")
-
-    def terms(self, prompt: str) -> list[str]:
-        return re.findall(r"[^\W_]+", _folded(prompt))
+def words(prompt: str) -> list[str]:
+    return re.findall(r"[^\W_]+", _folded(prompt))
 
 
-class Trigrams(TermLikeness):
-    def __init__(self) -> None:
-        super().__init__("prompt_trigrams")
+def trigrams(prompt: str) -> list[str]:
+    line = prompt.lower()
+    return [line[at : at + 3] for at in range(len(line) - 2)]
 
-    def terms(self, prompt: str) -> list[str]:
-        line = prompt.lower()
-        return [line[at : at + 3] for at in range(len(line) - 2)]
+
+def likenesses() -> tuple[Likeness, ...]:
+    """Those there are."""
+    return TermLikeness("prompt_words", words), TermLikeness("prompt_trigrams", trigrams)
 
 
 class Similar:
     """What the routes call. threshold: the likeness from which a prompt counts as similar, 0..1, asked each time."""
 
-    def __init__(self, store: Store, percentiles: Percentiles, likenesses: Sequence[Likeness] | None = None) -> None:
-        self._store, self._percentiles = store, percentiles
-        self._likenesses = (Words(), Trigrams()) if likenesses is None else likenesses
+    def __init__(self, store: Store, percentiles: Percentiles) -> None:
+        self._store, self._percentiles, self._likenesses = store, percentiles, likenesses()
 
     def find(self, data: Mapping[Any, Any], threshold: float, who: Who) -> Json:
         """Earlier results for {"prompt", "limit"}: a picture a prompt, pinned ones first, then the most similar. Raises BadInput."""
@@ -139,16 +132,6 @@ class Similar:
         else:
             self._store.db.execute("DELETE FROM pins WHERE image_id = ?", [image])
         return {"id": row["id"], "pinned": pinned}
-
-    def pins(self, who: Who) -> Json:
-        """The library as a person sees it, newest first."""
-        seen, values = visible(who)
-        rows = self._store.db.execute(
-            f"SELECT images.* FROM pins JOIN images ON images.id = pins.image_id WHERE {seen} AND images.state = 'drawn'"
-            " AND images.trashed IS NULL ORDER BY pins.created DESC, images.id DESC LIMIT 1000",
-            list(values),
-        ).fetchall()
-        return {"images": views.image_views(self._store, rows, self._percentiles, who)}
 
     def _alike(self, prompt: str, who: Who) -> dict[str, float]:
         """Earlier prompts with the mean of their likenesses."""

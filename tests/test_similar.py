@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models.errors import BadInput, NotFound
-from studio.similar import Trigrams, Words
+from studio.history import History
+from studio.similar import likenesses
 from studio.store.people import LOCAL, Who
 
 ADA = Who("ada")
@@ -37,6 +38,10 @@ def put(studio, *prompts: str, person: str = "local", shared: str | None = None)
 
 def found(studio, prompt: str, threshold: float = 0.5, who: Who = LOCAL, **more) -> list[str]:
     return [one["image"]["prompt"] for one in studio.similar.find({"prompt": prompt} | more, threshold, who)["results"]]
+
+
+def pins(studio, who: Who) -> list[int]:
+    return [image["id"] for image in History(studio).page([("pinned", "1")], who)["images"]]
 
 
 def test_words_in_another_order_and_misspellings_are_found(studio):
@@ -79,7 +84,7 @@ def test_pinned_ones_come_first_and_all_of_them(studio):
         studio.similar.pin(image, {"pinned": True}, LOCAL)
     results = studio.similar.find({"prompt": "a red mug on a table"}, 0.5, LOCAL)["results"]
     assert [(one["image"]["id"], one["pinned"]) for one in results] == [(second, True), (near, True), (exact, False)]
-    assert [image["id"] for image in studio.similar.pins(LOCAL)["images"]] == [second, near]
+    assert pins(studio, LOCAL) == [second, near]
     assert studio.image(near)["pinned"]
     studio.similar.pin(near, {"pinned": False}, LOCAL)
     assert not studio.image(near)["pinned"]
@@ -94,7 +99,7 @@ def test_pins_belong_to_the_owner(studio):
     with pytest.raises(BadInput):
         studio.similar.pin(mine, {"pinned": 1}, LOCAL)
     studio.similar.pin(mine, {"pinned": True}, LOCAL)
-    assert [image["id"] for image in studio.similar.pins(ADA)["images"]] == [mine]
+    assert pins(studio, ADA) == [mine]
 
 
 def test_only_what_a_person_may_see(studio):
@@ -127,11 +132,11 @@ def test_what_is_deleted_for_good_leaves_no_words(studio):
 
 
 def test_likeness_is_a_share():
-    for likeness in (Words(), Trigrams()):
+    for likeness in likenesses():
         assert likeness.of("a red mug", "a red mug") == 1
         assert likeness.of("a red mug", "xyz") == 0
         assert 0 < likeness.of("a red mug", "a red cup") < 1
-    assert Words().of("Café au lait", "cafe AU LAIT") == 1
+    assert likenesses()[0].of("Café au lait", "cafe AU LAIT") == 1
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -26,10 +26,6 @@ def api(studio: Studio) -> APIRouter:
         only(data, "prompt", "limit")
         return Json(studio.similar.find(data, studio.settings.get("similar.threshold"), who))
 
-    @router.get("/pins")
-    def pins(who: Asking) -> Any:
-        return Json(studio.similar.pins(who))
-
     @router.post("/images/{image}/pin")
     def pin(image: int, data: Body, who: Asking) -> Any:
         only(data, "pinned")
