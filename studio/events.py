@@ -130,7 +130,6 @@ class Watcher:
     def __init__(self, who: Who) -> None:
         self.who = who
         self._waiting: dict[tuple[object, ...], bytes] = {}
-        self._count = 0
         self._ready = asyncio.Event()
         self._closed = False
 

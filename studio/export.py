@@ -13,7 +13,6 @@ from models.errors import BadInput, NotFound
 from pipelines.fields import one_of
 from studio import __version__, files
 from studio.history import ids_of
-from studio.licences import Licences
 from studio.printing import FRAMES_LIMIT, Frame, print_pdf, print_png
 from studio.store import images, views
 from studio.store.db import now
@@ -114,7 +113,7 @@ class Exports:
 
     def _manifest(self, views_of: Sequence[Json], names: Mapping[int, str], strip: bool) -> Json:
         told = ("job", "number", "width", "height") if strip else TOLD
-        catalogue, licences = self._studio.catalogue, Licences(self._studio.store, self._studio.catalogue)
+        catalogue, licences = self._studio.catalogue, self._studio.shelf.licences
         cards = {}
         for name in sorted({view["card"] for view in views_of}):
             try:

@@ -286,11 +286,11 @@ def purge(studio: Studio, able: Sequence[int]) -> None:
         raise NotNow("Nothing is deleted while a backup is being made.", "It needs the files.", "Try again when it is done.") from None
 
 
-def read_shared(data: Mapping[Any, Any], who: Who) -> str | None:
-    """The field `shared`: null (nobody), "*" (everyone), or a project of theirs."""
-    shared = data.get("shared")
-    if "shared" not in data or not (shared is None or shared == EVERYONE or shared in who.projects):
-        raise BadInput("shared", 'shared must be null, "*", or one of your projects.', f"This is {shown(shared)}.")
+def read_shared(data: Mapping[Any, Any], who: Who, field: str = "shared") -> str | None:
+    """Whom to share with: null (nobody), "*" (everyone), or a project of theirs. Raises BadInput that names `field`."""
+    shared = data.get(field)
+    if field not in data or not (shared is None or shared == EVERYONE or shared in who.projects):
+        raise BadInput(field, f'{field} must be null, "*", or one of your projects.', f"This is {shown(shared)}.")
     return shared
 
 

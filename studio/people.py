@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 from models.errors import BadInput, NotFound
 from pipelines.fields import shown, text
 from studio import passwords
+from studio.history import read_shared
 from studio.login import Login, plain_name
 from studio.settings import NotYours
 from studio.store import images, jobs, now
 from studio.store.jobs import NotNow
-from studio.store.people import EVERYONE, Who, person_row
+from studio.store.people import Who, person_row
 
 if TYPE_CHECKING:
     from studio.studio import Studio
@@ -180,14 +181,14 @@ class People:
     def share_image(self, image: int, data: Mapping[Any, Any], who: Who) -> Json:
         """with: null, "*" or a project of theirs."""
         images.image_row(self._store, image, who, own=True)
-        self._store.db.execute("UPDATE images SET shared = ? WHERE id = ?", [_with(data, who), image])
+        self._store.db.execute("UPDATE images SET shared = ? WHERE id = ?", [read_shared(data, who, "with"), image])
         self._studio.tell_image(image)
         return self._studio.image(image, who)
 
     def share_job(self, job: int, data: Mapping[Any, Any], who: Who) -> Json:
         """with: null, "*" or a project of theirs. All its pictures follow, those still to be drawn too."""
         jobs.job_row(self._store, job, who, own=True)
-        shared = _with(data, who)
+        shared = read_shared(data, who, "with")
         with self._store.write() as db:
             db.execute("UPDATE jobs SET shared = ? WHERE id = ?", [shared, job])
             db.execute("UPDATE images SET shared = ? WHERE job_id = ?", [shared, job])
@@ -261,8 +262,10 @@ def add_person(db: sqlite3.Connection, name: str, title: str, password: str, adm
 
 def hand_over(db: sqlite3.Connection, giver: str, taker: str) -> None:
     """Everything of `giver`'s becomes `taker`'s, inside the caller's transaction. Boards of the same name say whose they were."""
-    for table in ("jobs", "images"):
+    for table in ("jobs", "images", "pins"):
         db.execute(f"UPDATE {table} SET person = ? WHERE person = ?", [taker, giver])
+    # Their jobs start from them; what the taker brought too is theirs already.
+    db.execute("UPDATE OR REPLACE uploads SET person = ? WHERE person = ?", [taker, giver])
     for board in db.execute("SELECT id, name FROM boards WHERE person = ?", [giver]).fetchall():
         name, number = board["name"], 1
         while db.execute("SELECT 1 FROM boards WHERE person = ? AND name = ?", [taker, name]).fetchone():
@@ -282,13 +285,6 @@ def read_name(data: Mapping[Any, Any]) -> str:
 def read_title(data: Mapping[Any, Any]) -> str:
     """The field `title` on one line: whatever people call themselves."""
     return " ".join(text(data, "title", TITLE_LIMIT).split())
-
-
-def _with(data: Mapping[Any, Any], who: Who) -> str | None:
-    shared = data.get("with")
-    if "with" not in data or not (shared is None or shared == EVERYONE or shared in who.projects):
-        raise BadInput("with", 'with must be null, "*", or one of your projects.', f"This is {shown(shared)}.")
-    return shared
 
 
 def _names(data: Mapping[Any, Any], field: str) -> list[str]:

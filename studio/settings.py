@@ -6,17 +6,17 @@ tables `settings` (the studio's, changed by an admin) and `preferences` (each pe
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from models.errors import BadInput, NotFound, StudioError
-from pipelines.fields import one_of, real, shown, text, whole
+from pipelines.fields import real, shown, text, whole
 from studio.store import Store
 from studio.store.people import Who
 
-Kind = Literal["switch", "whole", "number", "choice", "folders"]
+Kind = Literal["switch", "whole", "number", "folders"]
 FOLDERS_LIMIT, PATH_LIMIT = 20, 1000
 
 
@@ -36,7 +36,6 @@ class Setting:
     low: float = 0
     high: float = 0
     unit: str = ""
-    choices: tuple[str, ...] = ()
     own: bool = False
 
     @property
@@ -56,8 +55,6 @@ class Setting:
             return whole(given, self.name, int(self.low), int(self.high), None)
         if self.kind == "number":
             return real(given, self.name, self.low, self.high, None)
-        if self.kind == "choice":
-            return one_of(given, self.name, self.choices, self.default, "choices")
         return self._folders(value)
 
     def _folders(self, value: object) -> list[str]:
@@ -95,7 +92,6 @@ class Settings:
     def __init__(self, store: Store, table: tuple[Setting, ...] = TABLE) -> None:
         self.table = {setting.name: setting for setting in table}
         self._store = store
-        self._listeners: list[tuple[str, Callable[[Any], object]]] = []
 
     def get(self, name: str, who: Who | None = None) -> Any:
         """The value of a setting; `who` is asked for with a person's own. KeyError for a name that is not in the table."""
@@ -122,17 +118,10 @@ class Settings:
                     )
                 else:
                     self._store.set(name, json.dumps(value))
-        for name, call in self._listeners:
-            if name in read:
-                call(read[name])
-
-    def on_change(self, name: str, call: Callable[[Any], object]) -> None:
-        """`call(value)` whenever the setting is set, on the thread that sets it."""
-        self._listeners.append((self.table[name].name, call))
 
     def view(self, who: Who) -> list[dict[str, Any]]:
         """Every setting with its value, for the page."""
-        shown_fields = ("name", "group", "kind", "title", "words", "default", "low", "high", "unit", "choices", "own")
+        shown_fields = ("name", "group", "kind", "title", "words", "default", "low", "high", "unit", "own")
         return [
             {field: getattr(setting, field) for field in shown_fields}
             | {"value": self.get(setting.name, who), "may_change": setting.own or who.admin}

@@ -64,11 +64,6 @@ def render(scene: Scene) -> Array:
     return render_with_mask(scene)[0]
 
 
-def object_mask(scene: Scene) -> Array:
-    """The object's coverage of each pixel: float32 (H, W) in 0..1."""
-    return render_with_mask(scene)[1]
-
-
 def render_with_mask(scene: Scene) -> tuple[Array, Array]:
     """The picture, uint8 (H, W, 3), and the object's coverage, float32 (H, W) in 0..1."""
     layout, shade, shift = _layout(scene)

@@ -117,6 +117,14 @@ def browser():
 
 
 @pytest.fixture
+def expect():
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=PATIENCE_MS)
+    return expect
+
+
+@pytest.fixture
 def new_page(browser, launched):
     """Opens the studio in a fresh profile. At the end nothing may have gone wrong in the console or have left the machine."""
     contexts, wrong = [], []

@@ -21,14 +21,6 @@ def axe() -> str:
     return resources.files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 
 
-@pytest.fixture
-def expect():
-    from playwright.sync_api import expect
-
-    expect.set_options(timeout=45_000)
-    return expect
-
-
 @pytest.fixture(scope="module")
 def culled(launched) -> dict:
     """A job with a picture of every verdict, flags by hand and stars; the job."""

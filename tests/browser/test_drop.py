@@ -24,14 +24,6 @@ GIVE = """([data, name, type, how]) => {
 }"""
 
 
-@pytest.fixture
-def expect():
-    from playwright.sync_api import expect
-
-    expect.set_options(timeout=45_000)
-    return expect
-
-
 def give(page, data: bytes, name: str = "found.png", kind: str = "image/png", how: str = "drop") -> None:
     page.evaluate(GIVE, [base64.b64encode(data).decode(), name, kind, how])
 

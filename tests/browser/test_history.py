@@ -73,14 +73,6 @@ def history(browser, long):
     assert wrong == []
 
 
-@pytest.fixture
-def expect():
-    from playwright.sync_api import expect
-
-    expect.set_options(timeout=45_000)
-    return expect
-
-
 def get(long, path: str) -> dict:
     return httpx.get(f"{long.url}{path}").raise_for_status().json()
 

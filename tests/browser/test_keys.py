@@ -13,14 +13,6 @@ FOCUSED = "document.activeElement.getAttribute('aria-label')"
 
 
 @pytest.fixture
-def expect():
-    from playwright.sync_api import expect
-
-    expect.set_options(timeout=45_000)
-    return expect
-
-
-@pytest.fixture
 def sheet(new_page, launched, expect):
     """Opens the page on a job of `draft` drawn candidates; the page, the job as the sheet shows it, and its frames by number."""
 

@@ -43,14 +43,6 @@ def launched(launched, server: Hub, tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture
-def expect():
-    from playwright.sync_api import expect
-
-    expect.set_options(timeout=45_000)
-    return expect
-
-
-@pytest.fixture
 def tab(new_page):
     return open_tab(new_page())
 

@@ -11,14 +11,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 HARM = "<img src=x onerror=window.harmed=1> <script>window.harmed=1</script>"
 
 
-@pytest.fixture
-def expect():
-    from playwright.sync_api import expect
-
-    expect.set_options(timeout=45_000)
-    return expect
-
-
 def reads(page, word: str) -> None:
     """Answers for the model's reader: `word` is the one it does not know. What a model really knows is tested with its tokenizer."""
 

@@ -10,14 +10,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture
-def expect():
-    from playwright.sync_api import expect
-
-    expect.set_options(timeout=45_000)
-    return expect
-
-
-@pytest.fixture
 def held(launched):
     """A queue that holds still. Everything in it is cancelled afterwards."""
     launched.start()

@@ -12,14 +12,6 @@ import pytest
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
-@pytest.fixture
-def expect():
-    from playwright.sync_api import expect
-
-    expect.set_options(timeout=45_000)
-    return expect
-
-
 def test_a_prompt_becomes_a_scored_sheet(new_page, launched, expect):
     page = new_page()
     # Whatever the frames showed while the job ran, for a preview may be gone before anybody looks.

@@ -65,16 +65,11 @@ export class CsSettings extends HTMLElement {
     return h("div", { class: "cs-row" }, h("div", {}, name, words && h("p", { class: "cs-quiet", id: `${id}-words`, text: words })), h("div", { class: "cs-row-control" }, control, wrong));
   }
 
-  control({ kind, value, low, high, choices }, id, keep) {
+  control({ kind, value, low, high }, id, keep) {
     if (kind === "switch") {
       const box = h("input", { type: "checkbox", role: "switch", id, onchange: () => keep(box.checked) });
       box.checked = value;
       return box;
-    }
-    if (kind === "choice") {
-      const list = h("select", { id, onchange: () => keep(list.value) }, ...choices.map((one) => h("option", { value: one, text: one })));
-      list.value = value;
-      return list;
     }
     const field = h("input", { type: "number", id, min: low, max: high, step: kind === "whole" ? 1 : "any", onchange: async () => {
       const kept = await keep(field.value === "" ? null : Number(field.value));
