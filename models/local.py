@@ -5,6 +5,7 @@ inside the callback, so the device stops within one step. There is no denoising 
 """
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -46,13 +47,16 @@ class LocalEngine:
     """Draws with one model on one device. Weights are loaded at the first `generate`.
 
     The noise of a seed is drawn by itself, on the CPU in float32: a seed gives the same picture in whatever batch it rides.
-    `machine` and `plan` say where the parts live (`models.memory.plan` by default).
+    `machine` and `plan` say where the parts live (`models.memory.plan` by default). Previews of a batch come at least
+    `preview_seconds` apart; those between are not even computed.
     """
 
     def __init__(
-        self, card: ModelCard, machine: Machine, plan: MemoryPlan | None = None, models_dir: Where = None, previews: bool = True
+        self, card: ModelCard, machine: Machine, plan: MemoryPlan | None = None, models_dir: Where = None, previews: bool = True,
+        preview_seconds: float = 0.0,
     ) -> None:
-        self.card, self.machine, self.models_dir, self.previews = card, machine, models_dir, previews
+        self.card, self.machine, self.models_dir = card, machine, models_dir
+        self.previews, self.preview_seconds = previews, preview_seconds
         self.plan = plan or _plan(card, machine, models_dir)
         self.device = torch.device(self.plan.device)
         self._reader = Reader(card, self.plan, models_dir)
@@ -258,6 +262,7 @@ class _Watch:
     ) -> None:
         self._latents, self._previewer = latents_of(engine._pipe), engine._previewer
         self._spec, self._seeds, self._emit, self._pipe = spec, seeds, emit, pipe
+        self._pause, self._shown = engine.preview_seconds, -math.inf
         self._before: torch.Tensor | None = None
         # FLUX.1's start is packed already; FLUX.2 packs it itself, to (B, tokens, channels).
         if start is not None:
@@ -267,15 +272,16 @@ class _Watch:
     def __call__(self, pipe: Any, index: int, _timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         self.total = pipe.num_timesteps
         self._emit(Step(self._seeds, index + 1, self.total))
-        if self._previewer is not None:
-            for seed, image in zip(self._seeds, self._preview(pipe.scheduler, tensors["latents"]), strict=True):
+        before, self._before = self._before, tensors["latents"]
+        if self._previewer is not None and time.monotonic() - self._shown >= self._pause:
+            self._shown = time.monotonic()
+            for seed, image in zip(self._seeds, self._preview(pipe.scheduler, before, self._before), strict=True):
                 self._emit(Preview(seed, index + 1, image))
         return {}
 
-    def _preview(self, scheduler: Any, now: torch.Tensor) -> list[Image.Image]:
+    def _preview(self, scheduler: Any, before: torch.Tensor | None, now: torch.Tensor) -> list[Image.Image]:
         at = scheduler.step_index
-        clean = estimate(self._before, now, float(scheduler.sigmas[at - 1]), float(scheduler.sigmas[at]))
-        self._before = now
+        clean = estimate(before, now, float(scheduler.sigmas[at - 1]), float(scheduler.sigmas[at]))
         assert self._previewer is not None
         return self._previewer(self._latents.to_vae(clean, self._spec.width, self._spec.height))
 

@@ -7,6 +7,7 @@ batch it rode in, and whatever the prompt: tests compare pixels.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -24,13 +25,17 @@ class ScriptedEngine:
     step_seconds: wall seconds a denoising step takes for the whole batch, >= 0.
     fail_on: seed -> the exception raised in the last step of a batch that holds this seed, as a device would fail:
     after the steps before it were reported, before any picture of the batch.
+    preview_seconds: at least so long between the previews of a batch.
     `steps_run` counts the steps run so far over all batches, `batches` keeps every spec asked for.
     """
 
-    def __init__(self, step_seconds: float = 0.0, fail_on: Mapping[int, Exception] | None = None, previews: bool = True) -> None:
+    def __init__(
+        self, step_seconds: float = 0.0, fail_on: Mapping[int, Exception] | None = None, previews: bool = True,
+        preview_seconds: float = 0.0,
+    ) -> None:
         self.step_seconds = step_seconds
         self.fail_on = dict(fail_on or {})
-        self.previews = previews
+        self.previews, self.preview_seconds = previews, preview_seconds
         self.steps_run = 0
         self.batches: list[ImageSpec] = []
 
@@ -40,6 +45,7 @@ class ScriptedEngine:
         started = time.perf_counter()
         finished = [seed_picture(seed, spec.width, spec.height) for seed in spec.seeds]
         total = steps_of(spec)
+        shown = -math.inf
         for index in range(1, total + 1):
             if self.step_seconds:
                 time.sleep(self.step_seconds)
@@ -49,7 +55,8 @@ class ScriptedEngine:
                         raise self.fail_on[seed]
             self.steps_run += 1
             yield Step(spec.seeds, index, total)
-            if self.previews:
+            if self.previews and time.perf_counter() - shown >= self.preview_seconds:
+                shown = time.perf_counter()
                 for seed, image in zip(spec.seeds, finished, strict=True):
                     yield Preview(seed, index, _rough(image, index / total, seed))
         seconds = (time.perf_counter() - started) / max(1, len(spec.seeds))

@@ -8,6 +8,8 @@ from models.scorers.technical import Technical
 from models.spec import Engine, Scorer
 from models.weights import Where
 
+PREVIEW_SECONDS = 0.2  # between two previews of a candidate: more would cost the pictures time
+
 
 class Engines:
     """kind: "local", or "scripted[:SECONDS A STEP]" for tests."""
@@ -57,9 +59,9 @@ class Engines:
         if self.kind == "scripted":
             from models.scripted import ScriptedEngine
 
-            return ScriptedEngine(step_seconds=self._step_seconds)
+            return ScriptedEngine(step_seconds=self._step_seconds, preview_seconds=PREVIEW_SECONDS)
         self.prepare()
         from models.local import LocalEngine
 
         assert self.machine is not None
-        return LocalEngine(found, self.machine, models_dir=self._where)
+        return LocalEngine(found, self.machine, models_dir=self._where, preview_seconds=PREVIEW_SECONDS)

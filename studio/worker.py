@@ -49,7 +49,6 @@ LEASE_STEPS = 20  # and as long as this many steps took
 IDLE_SECONDS = 1.0
 CANCEL_SECONDS = 0.1
 RENEW_SECONDS = 1.0
-PREVIEW_SECONDS = 0.2
 PATIENCE_SECONDS = 3.0
 PR_SET_PDEATHSIG = 1  # of Linux' prctl: the signal that comes when the parent has died
 
@@ -169,7 +168,6 @@ class Worker:
         loaded = self.engines.card
         engine = self.engines.get(draft.card)
         pace = Pace(self.store, self.engines.words, draft, task.job)
-        shown: dict[int, float] = {}
         drawn: list[Picture] = []
         with self._checked(engine, draft.spec, task.job) as stream:
             for event in stream:
@@ -177,9 +175,7 @@ class Worker:
                     eta = pace.step(event)
                     self._step(task, [number[seed] for seed in event.seeds], event.index, event.total, eta, pace.longest)
                 elif isinstance(event, Preview):
-                    if time.monotonic() - shown.get(event.seed, 0.0) > PREVIEW_SECONDS:
-                        shown[event.seed] = time.monotonic()
-                        self._show(task.job, number[event.seed], event)
+                    self._show(task.job, number[event.seed], event)
                 elif draft.finish is None:
                     pace.picture()
                     self.saver.save(task, draft, number[event.seed], event, about)

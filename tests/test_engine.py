@@ -122,6 +122,12 @@ def test_events_come_in_order(engine: LocalEngine):
         assert picture.details["batch"] == 3
 
 
+def test_previews_keep_their_distance(cards: dict[str, ModelCard]):
+    events = list(LocalEngine(cards["cfg"], MACHINE, preview_seconds=3600).generate(SPEC))
+    assert {event.index for event in events if isinstance(event, Preview)} == {1}
+    assert [event.index for event in events if isinstance(event, Step)] == list(range(1, SPEC.steps + 1))
+
+
 def test_previews_can_be_left_out(cards: dict[str, ModelCard]):
     events = list(LocalEngine(cards["cfg"], MACHINE, previews=False).generate(SPEC))
     assert not [e for e in events if isinstance(e, Preview)]
