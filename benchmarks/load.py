@@ -89,7 +89,7 @@ class Person:
             await self.ask("job", "GET", f"/api/jobs/{self.chance.choice(self.open)}")
 
     async def history(self) -> None:
-        answer = await self.ask("history", "GET", "/api/images?limit=60")
+        answer = await self.ask("history", "GET", "/api/history?limit=60")
         self.images = [image["id"] for image in (answer or {"images": []})["images"]]
 
     async def picture(self) -> None:

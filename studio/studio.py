@@ -39,8 +39,6 @@ from studio.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
-PAGE_LIMIT = 200
-
 
 @dataclass
 class Progress:
@@ -205,16 +203,6 @@ class Studio:
     def jobs(self, active: bool = False, who: Who = LOCAL) -> list[Json]:
         """Newest first, without their pictures."""
         return [self.job_view(row) for row in jobs.list_jobs(self.store, who, active)]
-
-    def images(self, before: int | None = None, limit: int = 60, who: Who = LOCAL) -> Json:
-        """Drawn pictures, newest first, from below the id `before`; `next` is the `before` of the following page."""
-        limit = max(1, min(limit, PAGE_LIMIT))
-        rows = images.history(self.store, who, before, limit + 1)
-        page = rows[:limit]
-        return {
-            "images": views.image_views(self.store, page, self.percentiles, who),
-            "next": page[-1]["id"] if len(rows) > limit else None,
-        }
 
     def image(self, image: int, who: Who = LOCAL) -> Json:
         """A picture with the request it came from and its lineage. Raises NotFound."""

@@ -134,7 +134,7 @@ def test_a_backup_taken_while_people_work_is_whole(studio, tmp_path):
         other.mkdir()
         assert archive.restore(other, tmp_path / f"{place}.zip") is None
         restored = Studio(other, studio.catalogue, engine="scripted")
-        found = restored.images(limit=200)["images"]
+        found = History(restored).page([("limit", "200")], LOCAL)["images"]
         assert len(found) >= 12
         for image in found:
             with Image.open(restored.picture_file(image["id"])) as opened:
@@ -151,7 +151,7 @@ def test_restoring_loses_nothing_of_what_was_there(studio, shipped, tmp_path):
     studio.stop()
     aside = archive.restore(studio.data_dir, tmp_path / "b.zip")
     again = Studio(studio.data_dir, shipped, engine="scripted")
-    assert [image["prompt"] for image in again.images()["images"]] == ["before"]
+    assert [image["prompt"] for image in History(again).page([], LOCAL)["images"]] == ["before"]
     again.stop()
     assert aside is not None and (aside / lost).is_file() and (aside / "studio.db").is_file()
     assert not list(studio.data_dir.glob(".restore-*"))
@@ -163,7 +163,7 @@ def test_restoring_is_refused_while_a_studio_holds_the_folder(studio, tmp_path, 
     with serve.Holder(studio.data_dir):
         assert serve.run(Config(studio.data_dir, restore=tmp_path / "b.zip")) == 1
     assert "Another studio is using" in capsys.readouterr().err
-    assert len(studio.images()["images"]) == 1
+    assert len(History(studio).page([], LOCAL)["images"]) == 1
 
 
 def spoil(path: Path, how: str) -> None:

@@ -97,7 +97,7 @@ def test_the_trash_hides_restores_and_only_then_deletes(studio, door):
     assert shown(door) == [d, c]
     assert shown(door, "trashed=1") == [b, a]
     assert ask(door.get(f"/api/images/{a}"))["trashed"] is not None
-    assert [one["id"] for one in ask(door.get("/api/images"))["images"]] == [d, c]
+    assert [one["id"] for one in ask(door.get("/api/history"))["images"]] == [d, c]
     bulk(door, "restore", [b])
     assert shown(door) == [d, c, b]
     assert bulk(door, "delete", [a])["done"] == 1

@@ -40,7 +40,7 @@ def sees(client: httpx.Client, job: dict) -> bool:
     """By every way there is, or by none."""
     image = job["images"][0]["id"]
     ways = [client.get(path).status_code == 200 for path in (f"/api/jobs/{job['id']}", f"/api/images/{image}", f"/image/{image}.png")]
-    ways.append(image in [one["id"] for one in client.get("/api/images").json()["images"]])
+    ways.append(image in [one["id"] for one in client.get("/api/history").json()["images"]])
     assert len(set(ways)) == 1, ways
     return ways[0]
 

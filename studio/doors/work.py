@@ -39,10 +39,6 @@ def api(studio: Studio) -> APIRouter:
     def cancel(job: int, who: Asking) -> Any:
         return Json(studio.cancel(job, who))
 
-    @router.get("/images")
-    def list_images(who: Asking, before: int | None = None, limit: int = 60) -> Any:
-        return Json(studio.images(before, limit, who))
-
     @router.get("/images/{image}")
     def image(image: int, who: Asking) -> Any:
         return Json(studio.image(image, who))

@@ -34,15 +34,6 @@ def of_job(store: Store, job: int, who: Who | None = None) -> list[sqlite3.Row]:
     return [row for row in rows if who is None or _shown(row, who)]
 
 
-def history(store: Store, who: Who, before: int | None, limit: int) -> list[sqlite3.Row]:
-    """Drawn pictures, newest first, by keyset: those with an id below `before`."""
-    seen, values = visible(who)
-    return store.db.execute(
-        f"SELECT * FROM images WHERE {seen} AND state = 'drawn' AND trashed IS NULL AND id < ? ORDER BY id DESC LIMIT ?",
-        [*values, LARGEST_ID if before is None else max(0, min(before, LARGEST_ID)), limit],
-    ).fetchall()
-
-
 def children(store: Store, ids: Sequence[int], who: Who | None = None) -> dict[int, list[int]]:
     """Drawn pictures made from each of `ids`, as far as `who` may see them; those that are shared with everyone when it is None."""
     found: dict[int, list[int]] = {image: [] for image in ids}

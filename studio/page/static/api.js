@@ -49,7 +49,6 @@ export const api = {
   rate: (id, rating) => ask(`/api/images/${id}/rate`, { rating }),
   keep: (id, keep) => ask(`/api/images/${id}/keep`, { keep }),
   promote: (id, tier, draft) => ask(`/api/images/${id}/promote`, { tier, draft }),
-  images: (before, limit) => ask(`/api/images?limit=${limit}${before ? `&before=${before}` : ""}`),
   image: (id) => ask(`/api/images/${id}`),
   history: (query) => ask(`/api/history?${query}`),
   historyIds: (query) => ask(`/api/history/ids?${query}`),
