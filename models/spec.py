@@ -4,15 +4,16 @@ No torch here: the page's process imports this module.
 """
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 Role = Literal["none", "img2img", "reference"]
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -100,14 +101,38 @@ class Score:
     note: str = ""
 
 
+class Shared:
+    """What several scorers of one pass need once, such as an image embedding: made by whoever asks first."""
+
+    def __init__(self) -> None:
+        self._made: dict[Hashable, Any] = {}
+
+    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What `make` returned when `key` was first asked for. The key names the weights and whatever else the answer rests on."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+
 @dataclass(frozen=True)
 class ScoreContext:
-    """What a scorer may know besides the picture."""
+    """What a scorer may know besides the picture.
+
+    width, height: pixels that were asked for. texts: words that the picture must show. palette: colours as "#RRGGBB" that it should
+    keep to. likeness: a picture of the product or the person that it must show. asked: the dimensions that somebody asked for, with
+    their arguments ("background_distance:#FFFFFF"); a scorer may leave out what nobody asked for, and None asks for all that take no
+    argument. shared: for this batch of pictures.
+    """
 
     prompt: str
     width: int
     height: int
     card: str = ""
+    texts: tuple[str, ...] = ()
+    palette: tuple[str, ...] = ()
+    likeness: Image | None = None
+    asked: frozenset[str] | None = None
+    shared: Shared = field(default_factory=Shared, compare=False)
 
 
 class Scorer(Protocol):

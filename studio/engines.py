@@ -1,6 +1,8 @@
 """The engine that is loaded: one a card, the old one freed before another is loaded."""
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from models.cards import Catalogue, ModelCard
 from models.memory import Machine
 from models.scorers import scorers_for
@@ -46,13 +48,13 @@ class Engines:
             self._engine, self.card = self._make(card), card
         return self._engine
 
-    def scorers(self, card: ModelCard) -> list[Scorer]:
-        """What measures this card's pictures."""
+    def scorers(self, card: ModelCard, asked: Collection[str] = ()) -> list[Scorer]:
+        """What measures this card's pictures for a profile that asks for these dimensions. Raises NotFound for an unknown one."""
         if self.kind == "scripted":
             from models.scripted import ScriptedAdherence
 
             return [Technical(), ScriptedAdherence("adherence", channel=0), ScriptedAdherence("adherence_b", channel=1)]
-        return scorers_for(card)
+        return scorers_for(card, self._where, asked=asked)
 
     def _make(self, card: str) -> Engine:
         found = self._catalogue.card(card)

@@ -391,15 +391,15 @@ def test_what_a_person_can_mend_is_told_without_a_traceback(clean, caplog):
 
 
 def test_no_pictures_no_scores(clips):
-    assert score_all([], ScoreContext("", 8, 8), scorers_for(CATALOGUE.card("embedded"), clips)) == []
+    assert score_all([], ScoreContext("", 8, 8), scorers_for(CATALOGUE.card("embedded"), clips=clips)) == []
 
 
 def test_each_card_gets_its_scorers(clips, clean):
     dimensions = [*Technical.dimensions, "adherence", "adherence_b"]
     context = ScoreContext("a red mug, on the table", *clean[0].size)
-    (row,) = score_all(clean[:1], context, scorers_for(CATALOGUE.card("embedded"), clips))
+    (row,) = score_all(clean[:1], context, scorers_for(CATALOGUE.card("embedded"), clips=clips))
     assert [score.dimension for score in row] == dimensions
     assert all(score.value is not None for score in row)
-    (row,) = score_all(clean[:1], context, scorers_for(CATALOGUE.card("flux1-dev"), clips))
+    (row,) = score_all(clean[:1], context, scorers_for(CATALOGUE.card("flux1-dev"), clips=clips))
     assert [score.dimension for score in row] == dimensions
     assert all(score.value is None and "FLUX.1-dev" in score.note for score in row[-2:])

@@ -6,12 +6,13 @@ No torch here: a scorer that needs it imports it when it first measures.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.errors import StudioError
 from models.scorers.adherence import Adherence
+from models.scorers.catalogue import load_scorers
 from models.scorers.technical import Technical
 from models.spec import Score, ScoreContext, Scorer
 
@@ -19,22 +20,39 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from models.cards import ModelCard
+    from models.weights import Where
 
 log = logging.getLogger(__name__)
 
 CLIPS = Path(__file__).parent.parent / "embedded" / "clips"
 
 
-def scorers_for(card: ModelCard, clips: Path = CLIPS, device: str = "cpu") -> list[Scorer]:
-    """The scorers for pictures of `card`, cheapest first.
+def scorers_for(
+    card: ModelCard, where: Where = None, device: str = "cpu", asked: Collection[str] = (), clips: Path = CLIPS
+) -> list[Scorer]:
+    """The scorers for pictures of `card`: every generic one, and those that measure one of the dimensions `asked`, cheapest first.
 
-    clips: the folder that holds `a` and `b`, the two small CLIPs. They know the embedded model's world only, so they are
-    asked about its pictures only; for other models adherence is *not scored* and says so.
+    where: where to look for weights that were downloaded; what is not there is *not scored*, and says what to download. clips: the
+    folder of the small CLIPs that ship, which know the embedded model's world only. Raises NotFound for an unknown dimension.
     """
-    if card.vocabulary != "embedded":
-        why = f"No adherence model for {card.title} is installed; the one that ships knows the embedded model's world only."
-        return [Technical(), Adherence(None, "adherence", why=why), Adherence(None, "adherence_b", why=why)]
-    return [Technical(), Adherence(clips / "a", "adherence", device), Adherence(clips / "b", "adherence_b", device)]
+    return [_make(scorer.name, card, where, device, clips) for scorer in load_scorers().wanted(asked)]
+
+
+def _make(name: str, card: ModelCard, where: Where, device: str, clips: Path) -> Scorer:
+    match name:
+        case "technical":
+            return Technical()
+        case "adherence" | "adherence_b":
+            return _adherence(name, card, device, clips)
+        case _:
+            raise AssertionError(f"presets/scorers/{name}.toml has no scorer")
+
+
+def _adherence(name: str, card: ModelCard, device: str, clips: Path) -> Adherence:
+    if card.vocabulary == "embedded":
+        return Adherence(clips / ("a" if name == "adherence" else "b"), name, device)
+    why = f"No adherence model for {card.title} is installed; the one that ships knows the embedded model's world only."
+    return Adherence(None, name, why=why)
 
 
 def score_all(pictures: Sequence[Image], context: ScoreContext, scorers: Sequence[Scorer]) -> list[list[Score]]:
