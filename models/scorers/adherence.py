@@ -17,6 +17,7 @@ from models.spec import Score, ScoreContext
 from models.threads import compute
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from PIL.Image import Image
 
@@ -51,11 +52,18 @@ class Adherence:
         return [[Score(self.dimensions[0], round(100 * value, 2), self.name, self.version)] for value in values]
 
     def _cosines(self, pictures: Sequence[Image], prompt: str) -> list[float]:
+        return self._loaded().cosines(pictures, prompt)
+
+    def _loaded(self) -> _Clip:
         assert self.folder is not None
         if self._clip is None:
             self._clip = _Clip(self.folder, self.device)
             self.version = _fingerprint(self.folder / WEIGHTS)
-        return self._clip.cosines(pictures, prompt)
+        return self._clip
+
+    def prompts(self, prompts: Sequence[str]) -> np.ndarray:
+        """Where the text tower places each prompt: (n, dim) float32 of length 1, comparable by their dot products."""
+        return compute(lambda: self._loaded().prompts(prompts))
 
     def missing(self) -> str:
         """What the folder lacks, in words; "" when it is whole."""
@@ -99,18 +107,27 @@ class _Clip:
                 values += (self.model.encode_image(batch.to(self.device), normalize=True) @ text).float().tolist()
         return values
 
+    def prompts(self, prompts: Sequence[str]) -> np.ndarray:
+        """(n, dim) float32, each of length 1."""
+        import torch
+
+        return torch.stack([self._read(prompt) for prompt in prompts]).float().cpu().numpy()
+
     def _prompt_features(self, prompt: str) -> torch.Tensor:
+        if self._text is None or self._text[0] != prompt:
+            self._text = prompt, self._read(prompt)
+        return self._text[1]
+
+    def _read(self, prompt: str) -> torch.Tensor:
         """(dim,), normalised: the mean of the chunks' features, each by its number of tokens."""
         import torch
 
-        if self._text is None or self._text[0] != prompt:
-            chunks = chunks_of(prompt, self._fits)
-            weights = torch.tensor([float(self._tokens(chunk)) for chunk in chunks], device=self.device)
-            with torch.inference_mode():
-                features = self.model.encode_text(self.tokenizer(chunks).to(self.device), normalize=True)
-                mean = (features * weights[:, None]).sum(0)
-                self._text = prompt, mean / mean.norm()
-        return self._text[1]
+        chunks = chunks_of(prompt, self._fits)
+        weights = torch.tensor([float(self._tokens(chunk)) for chunk in chunks], device=self.device)
+        with torch.inference_mode():
+            features = self.model.encode_text(self.tokenizer(chunks).to(self.device), normalize=True)
+            mean = (features * weights[:, None]).sum(0)
+            return mean / mean.norm()
 
     def _fits(self, text: str) -> bool:
         return self._tokens(text) <= self.tokenizer.context_length
