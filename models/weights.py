@@ -55,9 +55,17 @@ def hub_cache() -> Path:
     return Path(home).expanduser() / "hub"
 
 
-def cached_repo(card: ModelCard) -> Path:
-    """The card's place in Hugging Face's cache, whether it is there or not."""
-    return hub_cache() / ("models--" + card.repo.replace("/", "--"))
+def cached_repo(repo: str) -> Path:
+    """A repository's place in Hugging Face's cache, whether it is there or not."""
+    return hub_cache() / ("models--" + repo.replace("/", "--"))
+
+
+def cached_snapshots(repo: str, revision: str) -> list[Path]:
+    """Where Hugging Face's cache would have `revision` (a branch, a tag or a commit) of a repository."""
+    cached = cached_repo(repo)
+    ref = cached / "refs" / revision
+    named = [cached / "snapshots" / ref.read_text(encoding="utf-8").strip()] if ref.is_file() else []
+    return [*named, cached / "snapshots" / revision]
 
 
 def model_found(card: ModelCard, where: Where = None) -> Found | None:
@@ -89,7 +97,7 @@ def usable_singles(card: ModelCard, where: Where, configs: Path | None = None) -
 
 def all_singles(card: ModelCard, where: Where, configs: Path | None = None) -> list[Single]:
     """Single files named like parts of the card, those with a problem too."""
-    shelves = _shelves(where)
+    shelves = shelves_of(where)
     folders = (*((shelves.models_dir.expanduser(),) if shelves.models_dir else ()), *shelves.folders)
     return singles(card, folders, configs) if card.singles and folders else []
 
@@ -132,7 +140,8 @@ def find_weights(card: ModelCard, where: Where = None) -> Path:
     return find_model(card, where).folder
 
 
-def _shelves(where: Where) -> Shelves:
+def shelves_of(where: Where) -> Shelves:
+    """What `where` means at this moment."""
     if callable(where):
         return where()
     if isinstance(where, Shelves):
@@ -146,15 +155,10 @@ def _places(card: ModelCard, where: Where) -> list[tuple[Path, Kind]]:
     if Path(card.repo).is_absolute():
         return [(Path(card.repo), "folder")]
     places: list[tuple[Path, Kind]] = []
-    models_dir = _shelves(where).models_dir
+    models_dir = shelves_of(where).models_dir
     if models_dir:
         places = [(models_dir.expanduser() / name, "models folder") for name in (card.name, card.repo.split("/")[-1], card.repo)]
-    cached = cached_repo(card)
-    ref = cached / "refs" / card.revision
-    if ref.is_file():
-        places.append((cached / "snapshots" / ref.read_text(encoding="utf-8").strip(), "hub cache"))
-    places.append((cached / "snapshots" / card.revision, "hub cache"))
-    return places
+    return places + [(folder, "hub cache") for folder in cached_snapshots(card.repo, card.revision)]
 
 
 def _revision(folder: Path) -> str:

@@ -333,10 +333,10 @@ def _delete_cached(card: ModelCard, commit: str = "") -> int:
 def _delete_begun(card: ModelCard, commit: str) -> int:
     """What a download left that never became whole."""
     freed = 0
-    for part in (cached_repo(card) / "blobs").glob("*.part.incomplete"):
+    for part in (cached_repo(card.repo) / "blobs").glob("*.part.incomplete"):
         freed += part.stat().st_size
         part.unlink()
-    snapshot = cached_repo(card) / "snapshots" / commit
+    snapshot = cached_repo(card.repo) / "snapshots" / commit
     if commit and snapshot.is_dir() and not is_whole(snapshot):
         freed += _delete_cached(card, commit)
     return freed
