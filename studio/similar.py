@@ -1,7 +1,7 @@
 """Earlier results for a similar prompt: what spares a run, offered while a person still types.
 
-Two ways of looking are asked at once. Words find the same things in another order; trigrams find other forms and misspellings. Each
-is a `Likeness`: it proposes earlier prompts and says how alike two are. Embeddings join as a third when there are any.
+Three ways of looking are asked at once. Words find the same things in another order; trigrams find other forms and misspellings: each
+is a `Likeness`, which proposes earlier prompts and says how alike two are. Meanings (meaning.py) find other words for the same thing.
 """
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from models.errors import BadInput
 from pipelines.fields import text, whole
 from pipelines.request import PROMPT_LIMIT
+from studio.meaning import Meanings
 from studio.store import Store, images, views
 from studio.store.db import now
 from studio.store.people import Who, visible
@@ -101,8 +102,9 @@ def likenesses() -> tuple[Likeness, ...]:
 class Similar:
     """What the routes call. threshold: the likeness from which a prompt counts as similar, 0..1, asked each time."""
 
-    def __init__(self, store: Store, percentiles: Percentiles) -> None:
-        self._store, self._percentiles, self._likenesses = store, percentiles, likenesses()
+    def __init__(self, store: Store, percentiles: Percentiles, meanings: Meanings) -> None:
+        self._store, self._percentiles, self._meanings = store, percentiles, meanings
+        self._likenesses = likenesses()
 
     def find(self, data: Mapping[Any, Any], threshold: float, who: Who) -> Json:
         """Earlier results for {"prompt", "limit"}: a picture a prompt, pinned ones first, then the most similar. Raises BadInput."""
@@ -134,15 +136,14 @@ class Similar:
         return {"id": row["id"], "pinned": pinned}
 
     def _alike(self, prompt: str, who: Who) -> dict[str, float]:
-        """Earlier prompts with the mean of their likenesses."""
+        """Earlier prompts with their likeness: the mean of those by their words, or how near they are by meaning, whichever is more."""
         if not prompt:
             return {}
         db = self._store.db
-        near = dict.fromkeys(other for likeness in self._likenesses for other in likeness.near(db, prompt, who, NEAR))
-        return {
-            other: 1.0 if other == prompt else sum(likeness.of(prompt, other) for likeness in self._likenesses) / len(self._likenesses)
-            for other in near
-        }
+        meant = self._meanings.near(prompt, who, NEAR)
+        near = dict.fromkeys([*meant, *(other for likeness in self._likenesses for other in likeness.near(db, prompt, who, NEAR))])
+        written = {other: sum(one.of(prompt, other) for one in self._likenesses) / len(self._likenesses) for other in near}
+        return {other: 1.0 if other == prompt else max(written[other], meant.get(other, 0.0)) for other in near}
 
     def _best(self, prompts: Sequence[str], who: Who) -> list[sqlite3.Row]:
         """Of each prompt the picture to show: pinned before kept before spare, more stars before fewer, new before old."""

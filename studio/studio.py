@@ -24,6 +24,7 @@ from studio import __version__, files
 from studio.cache import Cache, take_again
 from studio.events import Door, Hub, Message, Owner
 from studio.imports import Imports
+from studio.meaning import Meanings
 from studio.queueing import Queue, take_placing, veiled
 from studio.retention import Housekeeper
 from studio.sessions import Sessions
@@ -85,7 +86,8 @@ class Studio:
         self.queue = Queue(self.store, lambda: self._words, self._live)
         self.percentiles = Percentiles(self.store)
         self.imports = Imports(self.store, data_dir, catalogue)
-        self.similar = Similar(self.store, self.percentiles)
+        self._meanings = Meanings(self.store, self._read_prompt)
+        self.similar = Similar(self.store, self.percentiles, self._meanings)
         in_use = partial(jobs.asked_for, self.store)
         self.shelf = Shelf(self.store, self.hub, self.settings, catalogue, data_dir, models_dir, in_use, device, lowvram)
         self.family = family or self.shelf.best_family()
@@ -342,6 +344,8 @@ class Studio:
             if message["id"] in self._progress:  # a batch has begun or ended: what the last one said of the time left is old
                 self._progress[message["id"]].eta = None
             self._tell_jobs([message["id"]])
+        elif event == "meaning":
+            self._meanings.heard(message)
         elif event == "machine":
             self.shelf.machine_is(message)
         elif event == "device":
@@ -351,6 +355,12 @@ class Studio:
             self._device_is(message["state"], message["note"])
         else:
             log.warning("the worker said %r, which nobody understands", event)
+
+    def _read_prompt(self, prompt: str) -> bool:
+        """Asks the worker for a prompt's vector; False when it cannot answer at once."""
+        if not self._scripted:
+            self._door.send({"read": prompt})
+        return not self._scripted and self._state == "ready"
 
     def _device_is(self, state: str, note: str) -> None:
         # What went wrong while warming up stays on show until a task tells otherwise.

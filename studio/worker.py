@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 from models.cards import Catalogue, load_catalogue
 from models.errors import StudioError
 from models.finish import finish
+from models.scorers import prompt_encoder
 from models.spec import Engine, ImageSpec, Picture, Preview, Step
 from pipelines.tasks import Draft
 from studio import events, files
@@ -34,6 +35,7 @@ from studio.engines import Engines
 from studio.foresight import hold_seconds
 from studio.judging import Judge
 from studio.licences import licence_of
+from studio.meaning import Reading
 from studio.pace import Pace
 from studio.saving import Saver
 from studio.settings import Settings
@@ -71,6 +73,10 @@ class Worker:
         where = partial(shelves, settings, models_dir)
         self.engines = Engines(setup.engine, catalogue, setup.device, where, setup.lowvram)
         self.judge = Judge(store, Path(setup.data_dir), catalogue, self.engines.scorers)
+        self.reading: Reading | None = None
+        if self.engines.kind != "scripted":
+            _, card = catalogue.tier(setup.family, "preview")
+            self.reading = Reading(store, card, where, prompt_encoder(card, where), self.tell)
         cache = Cache(store, folder, catalogue, setup.engine, where, lambda: self.engines.words)
         self.saver = Saver(store, folder, self.tell, self.wake, self.fail, cache)
 
@@ -83,6 +89,8 @@ class Worker:
         """From the page, on the link's thread."""
         if "cancel" in message:
             self.cancelled.add(message["cancel"])
+        if "read" in message and self.reading:
+            self.reading.ask(message["read"])
         self.wake.set()
 
     def warm_up(self) -> None:
@@ -119,6 +127,8 @@ class Worker:
                 busy = at_work
                 self.tell("device", state="busy" if busy else "ready", note="", words=self.engines.words)
             if task is None:
+                if self.reading and self.reading.catch_up():
+                    continue
                 self.wake.wait(IDLE_SECONDS)
                 self.wake.clear()
                 continue

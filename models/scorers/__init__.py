@@ -38,6 +38,11 @@ def scorers_for(
     return [_make(scorer.name, card, where, device, clips) for scorer in load_scorers().wanted(asked)]
 
 
+def prompt_encoder(card: ModelCard, where: Where = None, device: str = "cpu", clips: Path = CLIPS) -> Adherence:
+    """The text tower that adherence to prompts for `card` is measured with; its `missing()` says what it lacks."""
+    return _adherence("adherence", card, device, clips)
+
+
 def _make(name: str, card: ModelCard, where: Where, device: str, clips: Path) -> Scorer:
     match name:
         case "technical":

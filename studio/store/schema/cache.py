@@ -71,3 +71,17 @@ def prompts(db: Database) -> None:
         " BEGIN DELETE FROM prompts WHERE prompt = old.prompt; END"
     )
     db.execute("INSERT OR IGNORE INTO prompts (prompt) SELECT prompt FROM images")
+
+
+@migrations()
+def prompt_vectors(db: Database) -> None:
+    """What a prompt means, as a text tower has it. Ids are never used again: who has read up to one need not look back."""
+    db.execute(
+        """CREATE TABLE prompt_vectors (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        prompt_id INTEGER NOT NULL REFERENCES prompts(id) ON DELETE CASCADE,
+        space TEXT NOT NULL, -- the text tower and its weights
+        vector BLOB, -- float16, little endian, of length 1; NULL for a prompt with words that the tower does not know
+        UNIQUE (prompt_id, space)
+        )"""
+    )
