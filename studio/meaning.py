@@ -1,4 +1,4 @@
-"""Prompts as vectors: "a red cup on a wooden desk" lies near "a red mug on a wooden table", though they share no word.
+"""Prompts as vectors: "a red cup on a wooden desk" lies near "a red mug on a wooden table".
 
 The vectors are those of the text tower that scores adherence, so nothing is loaded for them. The worker makes them (`Reading`): one by
 one for what a person types, in passing for the prompts in the history. The page's process only compares them (`Meanings`).

@@ -408,7 +408,7 @@ def test_frames_of_every_shape_are_laid_out(new_page, launched, expect, width):
         launched.draw(size=size, draft=6)
     launched.draw(draft=6)  # the latest is shown larger
     page = new_page(width, 900)
-    expect(page.locator(".cs-job")).to_have_count(1 + len(sizes))  # they come in one by one
+    expect(page.locator(".cs-job").nth(len(sizes))).to_be_attached()  # they come in one by one
     areas = {}
     for job, size in zip(page.locator(".cs-job").all()[1:7], reversed(sizes), strict=True):
         job.scroll_into_view_if_needed()
