@@ -5,7 +5,7 @@ A new model is a new file in `presets/cards/`; nothing here names a model.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -121,9 +121,28 @@ class Finish:
 
 
 @dataclass(frozen=True)
+class Ladder:
+    """How a tier finds its finals cheaply: it drafts as the lower tier `draft` does, and draws only the best again at its own quality.
+
+    steps: of a draft. promotion, strength: how a draft becomes a final, as in `Tier`. finals: how many are finished in a round at the
+    most, for each that is still to be delivered. retries: rounds of new drafts while too few pass. lenient: dimensions that a draft
+    may fail, for finishing mends them.
+    """
+
+    draft: str
+    steps: int
+    promotion: Promotion
+    strength: float | None
+    finals: float
+    retries: int
+    lenient: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Tier:
     """A quality level of a family. `promotion` says how a picture of the tier below comes *into* this tier, `strength` how much
-    img2img may change it. `sizes`: aspect -> (width, height) in pixels, before finishing. draft, keep: defaults of the form."""
+    img2img may change it. `sizes`: aspect -> (width, height) in pixels, before finishing. draft, keep: defaults of the form.
+    ladder: None where every candidate is drawn at the tier's quality."""
 
     name: str
     title: str
@@ -136,6 +155,7 @@ class Tier:
     promotion: Promotion
     strength: float | None
     finish: Finish | None
+    ladder: Ladder | None = None
 
 
 @dataclass(frozen=True)
@@ -262,7 +282,9 @@ def read_family(path: Path, cards: Mapping[str, ModelCard]) -> Family:
     """One family from its file; its tiers must fit their cards. Raises BadInput."""
     top = Table.of_file(path)
     tables = top.table("tiers")
-    tiers = {name: _read_tier(name, tables.table(name), cards) for name in TIERS}
+    tiers: dict[str, Tier] = {}
+    for name in TIERS:
+        tiers[name] = _read_tier(name, tables.table(name), cards, tiers)
     aspects = [set(tier.sizes) for tier in tiers.values()]
     if any(names != aspects[0] for names in aspects):
         raise tables.bad("", "must offer the same sizes in every tier, else a picture could not be promoted")
@@ -272,7 +294,7 @@ def read_family(path: Path, cards: Mapping[str, ModelCard]) -> Family:
     return family
 
 
-def _read_tier(name: str, table: Table, cards: Mapping[str, ModelCard]) -> Tier:
+def _read_tier(name: str, table: Table, cards: Mapping[str, ModelCard], below: Mapping[str, Tier]) -> Tier:
     card = cards[table.text("card", choices=tuple(cards))]
     promotion = table.text("promotion", choices=("none", "same-noise", "img2img", "reference"))
     able = {"none": True, "same-noise": True, "img2img": card.img2img, "reference": card.reference}[promotion]
@@ -296,8 +318,32 @@ def _read_tier(name: str, table: Table, cards: Mapping[str, ModelCard]) -> Tier:
         strength=strength,
         finish=_read_finish(finish, card) if finish else None,
     )
+    ladder = table.optional_table("ladder")
     table.done()
-    return tier
+    return replace(tier, ladder=_read_ladder(ladder, tier, below)) if ladder else tier
+
+
+def _read_ladder(table: Table, tier: Tier, below: Mapping[str, Tier]) -> Ladder:
+    if not below:
+        raise table.bad("", "has no tier below to draft with")
+    draft = table.text("draft", choices=tuple(below))
+    # The last step on the way up that is not same-noise decides, as for a picture that a person takes there.
+    way = [*list(below.values())[list(below).index(draft) + 1 :], tier]
+    deciding = next((step for step in reversed(way) if step.promotion != "same-noise"), tier)
+    same = below[draft].card == tier.card and below[draft].sizes == tier.sizes
+    if deciding.promotion == "none" or (deciding.promotion == "same-noise" and not same):
+        raise table.bad("draft", f"is {draft!r}, whose pictures cannot be taken to {tier.name} ({deciding.promotion})")
+    ladder = Ladder(
+        draft=draft,
+        steps=below[draft].steps,
+        promotion=deciding.promotion,
+        strength=deciding.strength,
+        finals=table.number("finals", 2.0, low=1, high=20),
+        retries=table.whole("retries", 3, low=0, high=8),
+        lenient=table.texts("lenient") if "lenient" in table.data else (),
+    )
+    table.done()
+    return ladder
 
 
 def _read_sizes(table: Table, card: ModelCard) -> dict[str, tuple[int, int]]:

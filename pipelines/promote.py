@@ -40,6 +40,9 @@ def promotion(request: Request, image_id: int, seed: int, to_tier: str, catalogu
         "negative": request.negative if card.negative else "",
         "loras": request.to_dict()["loras"] if card.lora else [],
         "parent": image_id,
+        "ladder": False,
+        "retries": 0,
+        "budget": None,
     }
     # With the same noise, what the first picture started from is started from again.
     if deciding.promotion == "img2img":

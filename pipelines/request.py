@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from models.errors import BadInput
 from models.spec import Role
 from pipelines.fields import NAME_LIMIT, WHOLE_LIMIT, listed, one_of, real, safe, shown, text, whole, whole_value
+from pipelines.wishes import Budget, read_budget, read_ladder, read_palette, read_retries, read_texts
 
 if TYPE_CHECKING:
     from models.cards import Catalogue, Family, ModelCard, Tier
@@ -49,6 +50,8 @@ class Request:
     size: name of an aspect ratio of the tier ("4:5"). draft: candidates, 1..240. keep: how many to deliver, 1..draft.
     seeds: one a candidate, candidate number n has seeds[n - 1]; seed: the first of them.
     image: a picture in history or one that was uploaded, used as `role` says; strength: 0 < strength <= 1, only with "img2img".
+    texts, palette ("#RRGGBB"), likeness (a picture): what the result is measured against. ladder: drafts at the cost of a lower tier,
+    the best of them finished at this tier's quality. retries: rounds of new candidates while too few pass.
     parent: id of the picture this request was promoted from. where: the one place that allows spending money.
     """
 
@@ -68,7 +71,12 @@ class Request:
     role: Role = "none"
     strength: float | None = None
     profile: str = "generic"
-    budget: None = None
+    texts: tuple[str, ...] = ()
+    palette: tuple[str, ...] = ()
+    likeness: PictureId | None = None
+    ladder: bool = False
+    retries: int = 0
+    budget: Budget | None = None
     where: Where = "local"
     parent: int | None = None
     note: str = ""
@@ -100,7 +108,10 @@ class Request:
             seed = whole(data, "seed", 0, WHOLE_LIMIT - 1, None)
             seeds = consecutive(secrets.randbelow(DRAWN_SEED_LIMIT) if seed is None else seed, draft)
         image, role, strength = _start_picture(data, tier, card)
-        _refuse_budget(data)
+        keep = _keep(data, draft, tier)
+        steps = whole(data, "steps", *card.steps_range, tier.steps, of=" for this model")
+        drafter = catalogue.card(family.tiers[tier.ladder.draft].card) if tier.ladder else None
+        ladder = read_ladder(data, tier, draft, keep, steps, role, drafter)
         return cls(
             prompt=prompt,
             negative=_negative(data, card),
@@ -108,16 +119,22 @@ class Request:
             tier=tier.name,
             size=one_of(data, "size", tier.sizes, "1:1" if "1:1" in tier.sizes else next(iter(tier.sizes)), f"sizes of {tier.name}"),
             draft=draft,
-            keep=_keep(data, draft, tier),
+            keep=keep,
             seed=seeds[0],
             seeds=seeds,
-            steps=whole(data, "steps", *card.steps_range, tier.steps, of=" for this model"),
+            steps=steps,
             guidance=_guidance(data, tier, card),
             loras=_loras(data, card, loras),
             image=image,
             role=role,
             strength=strength,
             profile=one_of(data, "profile", profiles, "generic", "quality profiles"),
+            texts=read_texts(data),
+            palette=read_palette(data),
+            likeness=_picture(data, "likeness"),
+            ladder=ladder,
+            retries=read_retries(data, tier, ladder),
+            budget=read_budget(data, draft, keep, ladder),
             where=cast(Where, one_of(data, "where", ("local", "cloud allowed"), "local", "places")),
             parent=whole(data, "parent", 1, WHOLE_LIMIT - 1, None),
             note=text(data, "note", NOTE_LIMIT),
@@ -126,7 +143,8 @@ class Request:
     def to_dict(self) -> dict[str, object]:
         """JSON-ready; `from_dict` with the same catalogue gives an equal request back."""
         plain = {field.name: getattr(self, field.name) for field in fields(self)}
-        plain["seeds"] = list(self.seeds)
+        plain |= {"seeds": list(self.seeds), "texts": list(self.texts), "palette": list(self.palette)}
+        plain["budget"] = self.budget.to_dict() if self.budget else None
         plain["loras"] = [{"name": lora.name, "weight": lora.weight} for lora in self.loras]
         return plain
 
@@ -239,7 +257,7 @@ def _lora(entry: object, field: str, known: Collection[str]) -> LoraChoice:
 
 
 def _start_picture(data: Mapping[object, object], tier: Tier, card: ModelCard) -> tuple[PictureId | None, Role, float | None]:
-    image = _picture(data)
+    image = _picture(data, "image")
     role = cast(Role, one_of(data, "role", ("none", "img2img", "reference"), "none", "roles of a picture"))
     strength = real(data, "strength", 0.0, 1.0, None)
     if role == "none":
@@ -269,12 +287,12 @@ def _start_picture(data: Mapping[object, object], tier: Tier, card: ModelCard) -
     return image, role, strength or tier.strength or USUAL_STRENGTH
 
 
-def _picture(data: Mapping[object, object]) -> PictureId | None:
-    value = data.get("image")
+def _picture(data: Mapping[object, object], name: str) -> PictureId | None:
+    value = data.get(name)
     if not isinstance(value, str):
-        return whole(data, "image", 1, WHOLE_LIMIT - 1, None)
+        return whole(data, name, 1, WHOLE_LIMIT - 1, None)
     if not UPLOAD.fullmatch(value):
-        raise BadInput("image", f"{shown(value)} names no picture.", todo="Choose one from the history, or drop a file on the page.")
+        raise BadInput(name, f"{shown(value)} names no picture.", todo="Choose one from the history, or drop a file on the page.")
     return value
 
 
@@ -284,10 +302,3 @@ def _other_role(card: ModelCard) -> str:
     if card.reference:
         return 'It takes a picture as a reference: choose "reference".'
     return "Leave the picture out, or choose another family."
-
-
-def _refuse_budget(data: Mapping[object, object]) -> None:
-    if data.get("budget") is not None:
-        raise BadInput(
-            "budget", "This studio takes no budget yet.", "Every candidate is drawn once and nothing is retried.", "Leave it empty."
-        )

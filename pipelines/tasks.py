@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from models.cards import Finish
 from models.spec import ImageSpec, LoraUse
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipelines.request import PictureId, Request
 
 Reader = TypeVar("Reader")
+Stage = Literal["draft", "final"]
 
 # Candidates a task by tier. The embedded model's previews are so quick that all eight ride together; a big model's batch is
 # split further by the worker where its memory plan says so.
@@ -27,13 +28,17 @@ BATCH = {"preview": 4, "standard": 2, "premium": 2}
 class Draft:
     """One batch: candidate `numbers[i]` (from 1 within its job) is drawn from `spec.seeds[i]` by the model `card`.
 
-    finish: how each picture is enlarged afterwards, or None.
+    finish: how each picture is enlarged afterwards, or None. tier: whose quality it is drawn at. stage: "draft" for the first sketches
+    of a ladder. round: 0, and one more with every retry.
     """
 
     card: str
     spec: ImageSpec
     numbers: tuple[int, ...]
     finish: Finish | None = None
+    tier: str = ""
+    stage: Stage = "final"
+    round: int = 0
 
     def only(self, numbers: frozenset[int] | set[int]) -> Draft:
         """The same batch without the candidates that are not in `numbers`: what is left to do after a crash."""
@@ -46,7 +51,15 @@ class Draft:
         spec = asdict(self.spec)
         spec["image"] = str(self.spec.image) if self.spec.image else None
         spec["loras"] = [{"path": str(lora.path), "weight": lora.weight} for lora in self.spec.loras]
-        return {"card": self.card, "spec": spec, "numbers": list(self.numbers), "finish": asdict(self.finish) if self.finish else None}
+        return {
+            "card": self.card,
+            "spec": spec,
+            "numbers": list(self.numbers),
+            "finish": asdict(self.finish) if self.finish else None,
+            "tier": self.tier,
+            "stage": self.stage,
+            "round": self.round,
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Draft:
@@ -56,7 +69,8 @@ class Draft:
         spec["image"] = Path(spec["image"]) if spec["image"] else None
         spec["loras"] = tuple(LoraUse(Path(lora["path"]), lora["weight"]) for lora in spec["loras"])
         finish = Finish(**data["finish"]) if data["finish"] else None
-        return cls(data["card"], ImageSpec(**spec), tuple(data["numbers"]), finish)
+        rest = {name: data[name] for name in ("tier", "stage", "round") if name in data}  # batches queued by an earlier version lack them
+        return cls(data["card"], ImageSpec(**spec), tuple(data["numbers"]), finish, **rest)
 
 
 def tasks_for(

@@ -15,6 +15,7 @@ from models.cards import load_catalogue
 from models.errors import BadInput
 from pipelines.promote import promotion
 from pipelines.request import LoraChoice, Request, consecutive
+from pipelines.wishes import Budget, quoted
 
 CATALOGUE = load_catalogue()
 FIELDS = [field.name for field in fields(Request)]
@@ -82,7 +83,8 @@ def test_text_is_kept_as_typed():
         ("seed", -1), ("seed", 2**63), ("seed", float("nan")), ("seeds", "123"), ("seeds", {}),
         ("steps", 0), ("steps", 101), ("steps", float("inf")), ("guidance", float("nan")), ("guidance", 10**400), ("guidance", -1),
         ("guidance", False), ("loras", "foil"), ("loras", [{"name": "foil"}] * 9), ("image", 0), ("role", "mask"), ("strength", 2),
-        ("profile", "sloppy"), ("budget", 3), ("where", "mars"), ("parent", -4), ("note", "x" * 501),
+        ("profile", "sloppy"), ("budget", 3), ("ladder", 1), ("ladder", True), ("retries", 9), ("texts", "SALE"), ("palette", {}),
+        ("likeness", "me.png"), ("where", "mars"), ("parent", -4), ("note", "x" * 501),
     ],
 )  # fmt: skip
 def test_a_refusal_names_the_field(field, value):
@@ -115,6 +117,33 @@ def test_start_pictures():
     assert refused(strength=0.5).field == "strength"
     assert refused(role="img2img", image=1, strength=0).field == "strength"
     assert refused(family="flux2-klein", role="reference", image=3, strength=0.5).field == "strength"
+
+
+def test_words_and_colours_that_must_be_shown():
+    made = request(texts=["SALE", " 50 % "], palette=["#1a2b3c", "#FFFFFF"], likeness=7)
+    assert (made.texts, made.palette, made.likeness) == (("SALE", "50 %"), ("#1A2B3C", "#FFFFFF"), 7)
+    assert refused(texts=["SALE", ""]).field == refused(texts=["SALE", "SALE"]).field == "texts.1"
+    assert refused(texts=["x"] * 9).field == "texts"
+    assert refused(palette=["#1A2B3C", "#1a2b3c"]).field == refused(palette=["#123456", "red"]).field == "palette.1"
+    assert refused(palette=["#12345"]).field == "palette.0"
+
+
+def test_a_budget_bounds_pictures_and_seconds():
+    assert request(budget={"images": 40}).budget == Budget(40, None)
+    assert request(budget={"seconds": 12.5, "images": None}).budget == Budget(None, 12.5)
+    assert request(budget={}).budget is None
+    assert refused(budget={"usd": 3}).field == "budget.usd"
+    assert refused(budget={"euro": 3}).field == "budget.euro"
+    assert refused(draft=8, budget={"images": 7}).field == "budget.images"
+    assert refused(budget={"images": "many"}).field == "budget.images"
+    assert refused(budget={"seconds": 0}).field == "budget.seconds"
+
+
+def test_words_in_double_quotes_are_what_a_prompt_asks_to_read():
+    prompt = 'a red mug with a sign that says "SALE", “NEW” on it, a 12" pan, and "SALE" again, "   "'
+    assert quoted('a mug with a "HOT" sign') == ("HOT",)
+    assert quoted(prompt) == ("SALE", "NEW")
+    assert quoted("a red mug, it's nice") == ()
 
 
 def test_loras_are_known_by_name():

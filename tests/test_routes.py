@@ -26,14 +26,14 @@ from studio.studio import Studio
 JOB = {
     "id", "state", "prompt", "tier", "family", "card", "request", "created", "started", "finished", "error", "draft", "keep", "done",
     "step", "steps", "eta", "parent", "images", "person", "shared", "priority", "paused", "not_before", "position",
-    "cached", "served",
+    "cached", "served", "profile", "profile_version", "ladder", "round", "rounds", "passed", "outcome", "funnel",
 }  # fmt: skip
 IMAGE = {
     "id", "job", "number", "seed", "state", "width", "height", "url", "thumb", "verdict", "reasons", "kept_by_person", "rank", "scores",
     "tier", "card", "prompt", "created", "parent", "children", "steps", "guidance", "seconds", "rating", "note",
-    "tags", "boards", "trashed", "shared", "person", "mine", "served_from", "pinned",
+    "tags", "boards", "trashed", "shared", "person", "mine", "served_from", "pinned", "stage", "round", "finished",
 }  # fmt: skip
-SCORE = {"dimension", "value", "threshold", "bound", "passed", "hard", "note", "scorer", "version", "percentile"}
+SCORE = {"dimension", "value", "threshold", "bound", "passed", "hard", "note", "scorer", "version", "percentile", "title", "unit", "better"}
 
 
 def draw(studio: Studio, job: int) -> list[int]:

@@ -45,6 +45,17 @@ def children(store: Store, ids: Sequence[int], who: Who | None = None) -> dict[i
     return found
 
 
+def finals_of(store: Store, ids: Sequence[int]) -> dict[int, int]:
+    """For the drafts among `ids` that were chosen: the picture of the same job that each is finished as."""
+    rows = store.db.execute(
+        f"""SELECT draft.id AS draft, final.id AS final FROM images AS draft JOIN images AS final ON final.parent = draft.id
+        WHERE draft.id IN ({", ".join("?" * len(ids))}) AND draft.stage = 'draft' AND final.job_id = draft.job_id
+            AND final.state != 'failed'""",
+        list(ids),
+    )
+    return {row["draft"]: row["final"] for row in rows}
+
+
 def lineage(store: Store, image: int, who: Who | None = None) -> list[sqlite3.Row]:
     """The picture and those it was made from, oldest first; for `who` without those they may not see."""
     rows = store.db.execute(

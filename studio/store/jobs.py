@@ -62,11 +62,11 @@ def add_job(
     with store.write() as db:
         job = db.execute(
             "INSERT INTO jobs (person, state, request, prompt, family, tier, card, draft, keep, steps, guidance, profile, created, parent,"
-            " priority, not_before, place) VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+            " priority, not_before, ladder, rounds, place) VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
             f" CASE WHEN ? THEN ({before_mine}) END)",
             [person, json.dumps(request.to_dict()), request.prompt, request.family, request.tier, card, request.draft, request.keep,
              request.steps, request.guidance, request.profile, created, request.parent, placing.priority, placing.not_before,
-             placing.front, person, placing.priority],
+             request.ladder, request.retries + 1, placing.front, person, placing.priority],
         ).lastrowid  # fmt: skip
         assert job is not None
         for position, draft in enumerate(drafts):

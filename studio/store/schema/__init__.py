@@ -13,6 +13,9 @@ from studio.store.schema import cache  # noqa: F401
 from studio.store.schema import downloads  # noqa: F401
 
 # isort: split
+from studio.store.schema import funnel  # noqa: F401
+
+# isort: split
 from studio.store.schema.migrations import days_ago, migrations, now
 
 __all__ = ["days_ago", "migrations", "now"]
