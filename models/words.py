@@ -123,8 +123,7 @@ def _unknown(prompt: str, tokenizer: Tokenizer, encoding: Encoding) -> Spans:
 
     Such a vocabulary has a piece for every word it knows: what is unknown, or pieced together from others ("into"), was never learnt.
     """
-    model = json.loads(tokenizer.to_str())["model"]
-    lacking = model["unk_id"] if "unk_id" in model else tokenizer.token_to_id(model["unk_token"])
+    lacking = _lacking(tokenizer)
     pieces = [(*span, token) for span, token in zip(encoding.offsets, encoding.ids, strict=True) if prompt[span[0] : span[1]].strip()]
     known = {(start, end) for start, end, token in pieces if token != lacking}
     known |= {(start + len(prompt[start:end]) - len(prompt[start:end].lstrip()), end) for start, end in known}  # A piece may hold a space.
@@ -134,6 +133,13 @@ def _unknown(prompt: str, tokenizer: Tokenizer, encoding: Encoding) -> Spans:
         if any(run not in known for run in runs):
             found.append((match.group(), *match.span()))
     return tuple(found)
+
+
+@lru_cache(maxsize=16)
+def _lacking(tokenizer: Tokenizer) -> int | None:
+    """The token that stands for whatever the vocabulary lacks. Asked once: the tokenizer tells it only by writing itself out whole."""
+    model = json.loads(tokenizer.to_str())["model"]
+    return model["unk_id"] if "unk_id" in model else tokenizer.token_to_id(model["unk_token"])
 
 
 def _estimate(card: ModelCard, prompt: str) -> PromptReading:
