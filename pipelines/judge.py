@@ -10,57 +10,23 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Literal, cast
 
-from models.cards import presets_folder
 from models.spec import Score
-from models.toml import Table
+from pipelines.profile import Learned, Profile, load_profiles, parse_profile, read_profile
+from pipelines.rules import Bar, Bound
 
-Bound = Literal[">=", "<="]
 Outcome = Literal["kept", "spare", "rejected", "review"]
 
-
-@dataclass(frozen=True)
-class Bar:
-    """What a dimension is held against. hard: failing rejects; else it is shown and never rejects."""
-
-    dimension: str
-    bound: Bound
-    threshold: float
-    hard: bool
-
-    def passes(self, value: float) -> bool:
-        return value >= self.threshold if self.bound == ">=" else value <= self.threshold
-
-
-@dataclass(frozen=True)
-class Profile:
-    """A quality profile. bars: in the order of the file. ranks: dimensions that order what passes.
-
-    thresholds, hard: what differs for a model, by card name and dimension.
-    """
-
-    name: str
-    title: str
-    about: str
-    bars: Mapping[str, Bar]
-    ranks: tuple[str, ...]
-    thresholds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    hard: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
-
-    def bars_for(self, card: str) -> dict[str, Bar]:
-        """The bars that hold for pictures of this model."""
-        thresholds, hard = self.thresholds.get(card, {}), self.hard.get(card, {})
-        return {
-            name: replace(bar, threshold=thresholds.get(name, bar.threshold), hard=hard.get(name, bar.hard))
-            for name, bar in self.bars.items()
-        }
+__all__ = [
+    "Bar", "Bound", "Learned", "Mark", "Outcome", "Profile", "Verdict", "judge", "load_profiles", "parse_profile", "read_profile", "select",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Mark:
-    """One dimension of one picture as it is shown. passed: None when not scored, or when the profile has no bar for it."""
+    """One dimension of one picture as it is shown. passed: None when not scored, when the profile has no bar for it, or when it is
+    undecided, for the value lies between `low` and `high`."""
 
     dimension: str
     value: float | None
@@ -71,12 +37,19 @@ class Mark:
     note: str
     scorer: str
     version: str
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def undecided(self) -> bool:
+        return self.value is not None and self.threshold is not None and self.passed is None
 
 
 @dataclass(frozen=True)
 class Verdict:
     """verdict: "kept" (passes, and among the first), "spare" (passes), "rejected" (a hard dimension fails) or "review" (none fails,
-    but one could not be measured). reasons: why not, like "sharpness 41 < 55". advice: the same for advisory dimensions.
+    but one could not be measured, or is too near a learned threshold). reasons: why not, like "sharpness 41 < 55". advice: the same
+    for advisory dimensions.
     rank: 1 = the first among those that pass; None for the others, and before `select`.
     """
 
@@ -94,13 +67,14 @@ def judge(scores: Sequence[Score], profile: Profile, card: str = "") -> Verdict:
     """
     bars = profile.bars_for(card)
     latest = {score.dimension: score for score in scores}
-    marks = [_mark(latest.get(name) or Score(name, None, "", "", "not measured yet"), bar) for name, bar in bars.items()]
+    marks = []
+    for name, bar in bars.items():
+        score = latest.get(name) or Score(name, None, "", "", "not measured yet")
+        marks.append(_mark(score, profile.taught(bar, card, score.scorer, score.version)))
     marks += [_mark(score, None) for name, score in latest.items() if name not in bars]
 
     failed = [_failure(mark) for mark in marks if mark.hard and mark.passed is False]
-    unknown = [
-        f"{mark.dimension} not scored" + (f": {mark.note}" if mark.note else "") for mark in marks if mark.hard and mark.passed is None
-    ]
+    unknown = [_open(mark) for mark in marks if mark.hard and mark.passed is None]
     advice = [_failure(mark) for mark in marks if not mark.hard and mark.passed is False]
     if failed:
         return Verdict("rejected", failed, marks, advice)
@@ -134,7 +108,15 @@ def _mark(score: Score, bar: Bar | None) -> Mark:
     if bar is None:
         return Mark(score.dimension, value, None, ">=", None, False, note, score.scorer, score.version)
     passed = None if value is None else bar.passes(value)
-    return Mark(score.dimension, value, bar.threshold, bar.bound, passed, bar.hard, note, score.scorer, score.version)
+    return Mark(score.dimension, value, bar.threshold, bar.bound, passed, bar.hard, note, score.scorer, score.version, bar.low, bar.high)
+
+
+def _open(mark: Mark) -> str:
+    """ "sharpness 52 undecided between 48 and 57", or that it was not scored, and why."""
+    if mark.undecided:
+        low, high = cast(float, mark.low), cast(float, mark.high)
+        return f"{mark.dimension} {_number(cast(float, mark.value), 2)} undecided between {_number(low, 2)} and {_number(high, 2)}"
+    return f"{mark.dimension} not scored" + (f": {mark.note}" if mark.note else "")
 
 
 def _failure(mark: Mark) -> str:
@@ -163,55 +145,3 @@ def _ranks(values: Mapping[int, float | None], bound: Bound) -> dict[int, float]
         same = sum(other == known[number] for other in known.values())
         ranks[number] = better + (same + 1) / 2
     return ranks
-
-
-def load_profiles(presets_dir: Path | str | None = None) -> dict[str, Profile]:
-    """Every profile below `presets_dir` (default: those that ship), by name. Raises BadInput with file and dotted key."""
-    folder = Path(presets_dir) if presets_dir else presets_folder()
-    return {path.stem: read_profile(path) for path in sorted((folder / "profiles").glob("*.toml"))}
-
-
-def read_profile(path: Path) -> Profile:
-    """One profile from its file. Raises BadInput with file and dotted key."""
-    top = Table.of_file(path)
-    dimensions = top.table("dimensions")
-    bars = {name: _read_bar(name, dimensions.table(name)) for name in dimensions.data}
-    if not bars:
-        raise dimensions.bad("", "names no dimension")
-    ranks = top.data.get("ranks", [])
-    if not isinstance(ranks, list) or not all(isinstance(name, str) and name in bars for name in ranks) or len(set(ranks)) != len(ranks):
-        raise top.bad("ranks", f"must be an array of different dimensions of this profile ({', '.join(bars)}), not {ranks!r}")
-    profile = Profile(
-        name=path.stem,
-        title=top.text("title"),
-        about=top.text("about", ""),
-        bars=bars,
-        ranks=tuple(ranks),
-        thresholds={card: {name: table.number(name) for name in table.data} for card, table in _by_card(top, "thresholds", bars).items()},
-        hard={card: {name: _is_hard(table, name) for name in table.data} for card, table in _by_card(top, "gates", bars).items()},
-    )
-    for name in top.data:
-        if name not in ("title", "about", "dimensions", "ranks", "thresholds", "gates"):
-            raise top.bad(name, "is not known here", "Known: about, dimensions, gates, ranks, thresholds, title.")
-    return profile
-
-
-def _read_bar(name: str, table: Table) -> Bar:
-    bar = Bar(name, cast(Bound, table.text("bound", choices=(">=", "<="))), table.number("threshold"), _is_hard(table, "gate"))
-    table.done()
-    return bar
-
-
-def _is_hard(table: Table, name: str) -> bool:
-    return table.text(name, choices=("hard", "advisory")) == "hard"
-
-
-def _by_card(top: Table, name: str, bars: Mapping[str, Bar]) -> dict[str, Table]:
-    """The tables `[name.CARD]`, each holding dimensions of this profile only."""
-    cards = top.optional_table(name)
-    tables = {card: cards.table(card) for card in cards.data} if cards else {}
-    for table in tables.values():
-        for dimension in table.data:
-            if dimension not in bars:
-                raise table.bad(dimension, "is not a dimension of this profile", f"Known: {', '.join(bars)}.")
-    return tables

@@ -22,11 +22,11 @@ from typing import Any
 from models.cards import Catalogue
 from models.errors import BadInput
 from models.weights import Where, model_found
-from pipelines.judge import load_profiles
 from pipelines.request import Request
 from pipelines.tasks import Draft
 from studio import files
 from studio.choosing import as_scores, choose, record
+from studio.profiles import Profiles
 from studio.settings import Settings
 from studio.store import Store, images
 from studio.store.db import days_ago, now
@@ -48,7 +48,7 @@ class Cache:
     ) -> None:
         self._store, self._folder, self._catalogue = store, folder, catalogue
         self._engine, self._where, self._device = engine.partition(":")[0], where, device
-        self._profiles, self._settings = load_profiles(), Settings(store)
+        self._profiles, self._settings = Profiles(store), Settings(store)
 
     # In the worker.
 
@@ -86,8 +86,8 @@ class Cache:
 
     def serve(self, db: sqlite3.Connection, job: int, request: Request, drafts: Sequence[Draft], found: Mapping[int, sqlite3.Row]) -> None:
         """Fills a job that was just added with what was found, inside the transaction that adds it. A whole one is done at once."""
-        row = db.execute("SELECT created FROM jobs WHERE id = ?", [job]).fetchone()
-        profile = self._profiles[request.profile]
+        row = db.execute("SELECT created, profile_version FROM jobs WHERE id = ?", [job]).fetchone()
+        profile = self._profiles.at(request.profile, row["profile_version"])
         for number, source in found.items():
             path = files.picture_path(row["created"], job, number)
             _link(self._folder / source["path"], self._folder / path)

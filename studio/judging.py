@@ -10,10 +10,10 @@ from PIL import Image
 from models.cards import Catalogue, ModelCard
 from models.scorers import score_all, scorers_for
 from models.spec import ScoreContext, Scorer
-from pipelines.judge import load_profiles
 from pipelines.tasks import Draft
 from studio import files
 from studio.choosing import choose, record
+from studio.profiles import Profiles
 from studio.store import Store, images, jobs
 from studio.store.jobs import Task
 from studio.store.timings import learn
@@ -26,7 +26,7 @@ class Judge:
         self, store: Store, folder: Path, catalogue: Catalogue, scorers: Callable[[ModelCard], list[Scorer]] = scorers_for
     ) -> None:
         self._store, self._folder, self._catalogue = store, folder, catalogue
-        self._profiles, self._make_scorers = load_profiles(), scorers
+        self._profiles, self._make_scorers = Profiles(store), scorers
         self._scorers: dict[str, list[Scorer]] = {}
         self.device = ""
 
@@ -50,7 +50,7 @@ class Judge:
         scores = score_all(pictures, ScoreContext(job["prompt"], width, height, job["card"]), self._scorers_of(job["card"]))
         seconds = (time.perf_counter() - started) / max(1, len(rows))
 
-        profile = self._profiles[job["profile"]]
+        profile = self._profiles.at(job["profile"], job["profile_version"])
         changed = [row["id"] for row in rows]
         with self._store.write() as db:
             for row, measured in zip(rows, scores, strict=True):

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ from studio.cache import Cache, take_again
 from studio.events import Door, Hub, Message, Owner
 from studio.imports import Imports
 from studio.meaning import Meanings
+from studio.profiles import Profiles
 from studio.queueing import Queue, take_placing, veiled
 from studio.retention import Housekeeper
 from studio.sessions import Sessions
@@ -81,6 +83,7 @@ class Studio:
         self.store = Store(data_dir / "studio.db")
         self.hub = Hub()
         self.settings = Settings(self.store)
+        self.profiles = Profiles(self.store)
         self.login = login  # whether people log in, or whoever is at this machine is LOCAL
         self.sessions = Sessions(self.store, self.settings, lambda ended: self.hub.end(lambda who: who.session in ended))
         self.queue = Queue(self.store, lambda: self._words, self._live)
@@ -171,14 +174,14 @@ class Studio:
         """
         placing, data = take_placing(data, who)
         again, data = take_again(data)
-        return self._queue(Request.from_dict(data, self.catalogue), who, placing, again)
+        return self._queue(Request.from_dict(data, self.catalogue, profiles=self.profiles.names()), who, placing, again)
 
     def promote(self, image: int, tier: object, draft: object = 1, who: Who = LOCAL) -> Json:
         """Takes a picture to a higher tier; the job. Raises NotFound, BadInput."""
         row = images.image_row(self.store, image, who)
         data: dict[object, object] = {"tier": tier, "draft": draft}
         to_tier, count = text(data, "tier", 80), whole(data, "draft", 1, DRAFT_LIMIT, 1)
-        made = Request.from_dict(jobs.request_of(jobs.job_row(self.store, row["job_id"])), self.catalogue)
+        made = Request.from_dict(jobs.request_of(jobs.job_row(self.store, row["job_id"])), self.catalogue, profiles=self.profiles.names())
         return self._queue(promotion(made, image, row["seed"], to_tier, self.catalogue, count), who)
 
     def cancel(self, job: int, who: Who = LOCAL) -> Json:
@@ -253,9 +256,12 @@ class Studio:
             if not self._scripted:
                 find_weights(self.catalogue.card(card), self.shelf.where)
         found = {} if again else self._cache.find(drafts, who)
-        job = jobs.add_job(
-            self.store, request, drafts, who.name, placing, lambda db, job: self._cache.serve(db, job, request, drafts, found)
-        )
+
+        def begin(db: sqlite3.Connection, job: int) -> None:
+            self.profiles.stamp(db, job, request.profile)
+            self._cache.serve(db, job, request, drafts, found)
+
+        job = jobs.add_job(self.store, request, drafts, who.name, placing, begin)
         if isinstance(request.image, str):
             self.imports.used(request.image, who)
         self.queue_changed([job])

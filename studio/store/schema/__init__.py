@@ -19,6 +19,9 @@ from studio.store.schema import funnel  # noqa: F401
 from studio.store.schema import insights  # noqa: F401 - counts what those above write
 
 # isort: split
+from studio.store.schema import profiles  # noqa: F401
+
+# isort: split
 from studio.store.schema.migrations import days_ago, migrations, now
 
 __all__ = ["days_ago", "migrations", "now"]
