@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 
 from models.errors import StudioError
 from models.scorers.adherence import Adherence
-from models.scorers.catalogue import load_scorers
+from models.scorers.catalogue import ScorerCard, load_scorers
+from models.scorers.concepts import Concepts
+from models.scorers.exposed import Exposed
+from models.scorers.safety import PictureClassifier, TextClassifier
 from models.scorers.technical import Technical
 from models.spec import Score, ScoreContext, Scorer
 
@@ -35,7 +38,7 @@ def scorers_for(
     where: where to look for weights that were downloaded; what is not there is *not scored*, and says what to download. clips: the
     folder of the small CLIPs that ship, which know the embedded model's world only. Raises NotFound for an unknown dimension.
     """
-    return [_make(scorer.name, card, where, device, clips) for scorer in load_scorers().wanted(asked)]
+    return [_make(scorer, card, where, device, clips) for scorer in load_scorers().wanted(asked)]
 
 
 def prompt_encoder(card: ModelCard, where: Where = None, device: str = "cpu", clips: Path = CLIPS) -> Adherence:
@@ -43,12 +46,20 @@ def prompt_encoder(card: ModelCard, where: Where = None, device: str = "cpu", cl
     return _adherence("adherence", card, device, clips)
 
 
-def _make(name: str, card: ModelCard, where: Where, device: str, clips: Path) -> Scorer:
-    match name:
+def _make(scorer: ScorerCard, card: ModelCard, where: Where, device: str, clips: Path) -> Scorer:
+    match name := scorer.name:
         case "technical":
             return Technical()
         case "adherence" | "adherence_b":
             return _adherence(name, card, device, clips)
+        case "safety":
+            return PictureClassifier(scorer, where, device)
+        case "safety_prompt" | "safety_hate":
+            return TextClassifier(scorer, where, device)
+        case "safety_concepts":
+            return Concepts(scorer, where, device)
+        case "safety_exposed":
+            return Exposed(scorer, where, device)
         case _:
             raise AssertionError(f"presets/scorers/{name}.toml has no scorer")
 

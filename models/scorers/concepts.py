@@ -1,0 +1,99 @@
+"""Violence, hate and what harms a brand, by comparing a picture with sentences (zero-shot): hints where no classifier can be trusted.
+
+The comparison is Radford et al., "Learning transferable visual models from natural language supervision" (ICML 2021), with the towers
+of Zhai et al., "Sigmoid loss for language image pre-training" (ICCV 2023). The sentences are data: presets/safety_concepts.toml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.cards import presets_folder
+from models.scorers.downloaded import Downloaded
+from models.spec import ScoreContext
+from models.toml import Table
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Concept:
+    """Sentences about something unsafe, and harmless ones that look like it."""
+
+    unsafe: tuple[str, ...]
+    safe: tuple[str, ...]
+
+
+@cache
+def load_concepts(path: Path | None = None) -> Mapping[str, Concept]:
+    """The sentences by dimension. Raises BadInput with file and dotted key."""
+    table = Table.of_file(path or presets_folder() / "safety_concepts.toml").table("concepts")
+    return {name: _read(table.table(name)) for name in table.data}
+
+
+def _read(table: Table) -> Concept:
+    concept = Concept(table.texts("unsafe"), table.texts("safe"))
+    table.done()
+    return concept
+
+
+@dataclass
+class _Towers:
+    """An open_clip model with its preprocessing, and for each dimension the features of its sentences, each (sentences, dim)."""
+
+    model: Any
+    preprocess: Any
+    features: dict[str, tuple[torch.Tensor, torch.Tensor]]
+
+
+class Concepts(Downloaded[_Towers]):
+    """One dimension a concept: 100 x the sigmoid of how much nearer, in logits, the picture is to the nearest unsafe sentence than to
+    the nearest harmless one. 50 is as near to the one as to the other."""
+
+    def _load(self, folder: Path) -> _Towers:
+        import open_clip
+        import torch
+
+        source = f"local-dir:{folder}"
+        model, _, preprocess = open_clip.create_model_and_transforms(source, device=self.device, require_pretrained=True)
+        model = model.eval().requires_grad_(False)
+        hub = (folder / "tokenizer.json").is_file()
+        tokenize = open_clip.get_tokenizer(source, **({"local_files_only": True} if hub else {}))
+
+        def encode(sentences: Sequence[str]) -> torch.Tensor:
+            return model.encode_text(tokenize(list(sentences)).to(self.device), normalize=True)
+
+        concepts = load_concepts()
+        with torch.inference_mode():
+            features = {name: (encode(concepts[name].unsafe), encode(concepts[name].safe)) for name in self.dimensions}
+        return _Towers(model, preprocess, features)
+
+    def _measure(self, model: _Towers, pictures: Sequence[Image], context: ScoreContext) -> list[list[float]]:
+        import torch
+
+        with torch.inference_mode():
+            embedding = context.shared.once(("embedding", self.version), lambda: self._embed(model, pictures))
+            scale = model.model.logit_scale.exp()
+            columns = []
+            for name in self.dimensions:
+                unsafe, safe = ((embedding @ features.T).amax(1) for features in model.features[name])
+                columns.append(100 * torch.sigmoid((scale * (unsafe - safe)).float()))
+            return torch.stack(columns, 1).tolist()
+
+    def _embed(self, model: _Towers, pictures: Sequence[Image]) -> torch.Tensor:
+        """(pictures, dim), normalised."""
+        import torch
+
+        batches = []
+        for start in range(0, len(pictures), BATCH):
+            batch = torch.stack([model.preprocess(picture.convert("RGB")) for picture in pictures[start : start + BATCH]])
+            batches.append(model.model.encode_image(batch.to(self.device), normalize=True))
+        return torch.cat(batches)
