@@ -12,10 +12,13 @@ import { Selection } from "./selection.js";
 import { studio } from "./studio.js";
 import { openSurvey } from "./survey.js";
 import { take } from "./take.js";
+import { Tip } from "./tip.js";
 import { toast } from "./toast.js";
 import { Zoom } from "./zoom.js";
 
-const SHOWN = 24; // jobs; what is older is in History
+// What is older is in History: a sheet has as many jobs, and as many frames, at most (or one job, however many it has).
+const SHOWN = 24;
+const FRAMES = 720;
 const CONFIRM_MS = 3000;
 const EXAMPLES = [
   "a red mug on a wooden table",
@@ -36,6 +39,7 @@ export class CsSheet extends HTMLElement {
     this.bar = new Bar(this.acts, this.selection, this.zoom);
     this.list = h("div", { class: "cs-jobs" });
     this.voice = h("p", { class: "cs-voice", role: "status", "aria-live": "polite" });
+    this.tip = new Tip(this.list);
     this.append(this.bar.element, this.list, this.voice);
     this.bar.element.hidden = true;
     this.setAttribute("role", "region");
@@ -62,13 +66,13 @@ export class CsSheet extends HTMLElement {
     studio.on("preview", (preview) => this.jobs.get(preview.job)?.preview(preview));
     studio.on("image", (image) => this.jobs.get(image.job)?.image(image));
     studio.on("give up", () => this.giveUp(this.running()));
-    studio.on("frame", (image) => this.go(this.jobs.get(image.job)?.frames[image.number - 1]?.element));
+    studio.on("frame", (image) => this.go(this.jobs.get(image.job)?.frame(image.number)?.element));
   }
 
   /** Asks for everything again: after a reload, or when events may have been missed. */
   async refresh() {
     const { jobs } = await api.jobs();
-    const shown = jobs.slice(0, SHOWN);
+    const shown = jobs.slice(0, within(jobs.map((job) => job.draft)));
     for (const job of [...shown].reverse()) {
       const known = this.jobs.get(job.id);
       if (!known) this.add(job);
@@ -81,7 +85,7 @@ export class CsSheet extends HTMLElement {
   told(job) {
     const known = this.jobs.get(job.id);
     if (known) known.update(job);
-    else this.add(job);
+    else if (RUNS.includes(job.state) || !this.left || job.id > this.left) this.add(job);
   }
 
   add(job, show = false) {
@@ -89,7 +93,13 @@ export class CsSheet extends HTMLElement {
     if (!view) {
       this.list.querySelector(".cs-empty")?.remove();
       this.bar.element.hidden = false;
-      view = new Job(job, { open: (frame, event) => this.clicked(frame, event), tell: (text) => this.tell(text) });
+      view = new Job(job, {
+        open: (frame, event) => this.clicked(frame, event),
+        tell: (text) => this.tell(text),
+        shown: (frame) => this.tip.changed(frame),
+        mounted: (frame) => this.zoom.on && jobOf(frame) === this.zoomedJob && this.zoomFrame(frame),
+        changed: (changed) => this.changed(changed),
+      });
       this.jobs.set(job.id, view);
       const next = [...this.list.children].find((element) => element.job.id < job.id);
       this.steadily(() => {
@@ -98,11 +108,12 @@ export class CsSheet extends HTMLElement {
         this.balance();
       });
       this.eye.observe(view.element);
+      this.trim();
     }
     if (!show) return;
     view.load();
     this.tell(`Job ${job.id} queued, ${job.draft} to draw`);
-    this.rove(view.frames[0].element);
+    this.rove(view.first.element);
     // Narrow windows have the form above the sheet: bring the new job into sight.
     if (view.element.getBoundingClientRect().top > innerHeight * 0.6) view.element.scrollIntoView({ block: "start", behavior: still() ? "auto" : "smooth" });
   }
@@ -115,6 +126,25 @@ export class CsSheet extends HTMLElement {
     if (frame) scrollBy({ top: frame.getBoundingClientRect().top - was, behavior: "instant" });
   }
 
+  /** Lets go of the oldest jobs where the sheet has become too long. */
+  trim() {
+    const views = [...this.list.children].map((element) => element.job);
+    for (const view of views.slice(within(views.map(({ frames }) => frames.length)))) {
+      if (view.running || view.element.contains(document.activeElement) || view.frames.some((frame) => this.selection.has(frame))) continue;
+      this.left = Math.max(this.left ?? 0, view.id);
+      this.eye.unobserve(view.element);
+      view.forget();
+      view.element.remove();
+      this.jobs.delete(view.id);
+    }
+  }
+
+  /** Other frames of a job are shown than before. */
+  changed(view) {
+    view.balance(this.list.clientWidth);
+    this.rove();
+  }
+
   /** Rows of equal length where the width allows: eight frames in 4 + 4, not in 5 + 3. */
   balance() {
     for (const { job } of this.list.children) job?.balance(this.list.clientWidth);
@@ -124,13 +154,13 @@ export class CsSheet extends HTMLElement {
   promoted(job) {
     if (document.documentElement.dataset.csTab !== "tier") studio.show(studio.tier);
     this.add(job, true);
-    this.list.firstElementChild.job.frames[0].shot.focus({ preventScroll: true });
+    this.list.firstElementChild.job.first.shot.focus({ preventScroll: true });
     this.scrollIntoView({ block: "start" });
   }
 
   latestSeed() {
     const latest = this.list.firstElementChild?.job;
-    return latest?.job.request.seed ?? latest?.frames[0]?.image?.seed ?? null;
+    return latest?.job.request.seed ?? latest?.drafts.frame(1)?.image?.seed ?? null;
   }
 
   /** The job being drawn, or the one that waits longest; of this person's. */
@@ -185,7 +215,7 @@ export class CsSheet extends HTMLElement {
   }
 
   frames() {
-    return [...this.list.querySelectorAll(".cs-frame")];
+    return [...this.list.querySelectorAll(".cs-frame:not([data-out], [hidden])")];
   }
 
   all() {
@@ -249,14 +279,17 @@ export class CsSheet extends HTMLElement {
   /** 1:1 on the frames of the job with the focus, all at the same spot. */
   zoomFrames(change) {
     if (!this.zoom.on) {
-      for (const frame of this.frame ? jobOf(this.frame).shown() : []) {
-        if (frame.image?.state !== "drawn") continue;
-        frame.whole = true;
-        this.zoom.add(frame.shot, frame.img, frame.image);
-      }
+      this.zoomedJob = this.frame && jobOf(this.frame);
+      for (const frame of this.zoomedJob?.shown() ?? []) if (frame.mounted) this.zoomFrame(frame);
     }
     change();
     if (!this.zoom.on) this.unzoom();
+  }
+
+  zoomFrame(frame) {
+    if (frame.image?.state !== "drawn") return;
+    frame.whole = true;
+    this.zoom.add(frame.shot, frame.img, frame.image);
   }
 
   unzoom() {
@@ -291,12 +324,11 @@ export class CsSheet extends HTMLElement {
   }
 
   rove(element = null) {
-    const frames = this.frames();
-    const chosen = element ?? frames.find((one) => one.frame.shot.tabIndex === 0) ?? frames[0];
-    for (const one of frames) {
-      one.frame.shot.tabIndex = one === chosen ? 0 : -1;
-      one.frame.restore.tabIndex = one === chosen ? 0 : -1;
-    }
+    const reachable = (frame) => frame?.element.isConnected && !frame.out && !frame.element.hidden;
+    const chosen = element?.frame ?? (reachable(this.stop) ? this.stop : this.frames()[0]?.frame);
+    if (this.stop && this.stop !== chosen) this.stop.stop = false;
+    this.stop = chosen ?? null;
+    if (chosen) chosen.stop = true;
   }
 
   focused(frame) {
@@ -340,4 +372,12 @@ export class CsSheet extends HTMLElement {
   }
 }
 
+/** How many of the first jobs, of as many frames each, a sheet has room for. */
+function within(counts) {
+  let sum = 0;
+  const at = counts.findIndex((count, i) => (sum += count) > FRAMES && i > 0);
+  return Math.min(SHOWN, at < 0 ? counts.length : at);
+}
+
+const RUNS = ["queued", "running"];
 const jobOf = (frame) => frame.element.closest(".cs-job").job;
