@@ -14,7 +14,7 @@ from pipelines.fields import one_of
 from studio import __version__, files
 from studio.history import ids_of
 from studio.printing import FRAMES_LIMIT, Frame, print_pdf, print_png
-from studio.store import images, views
+from studio.store import images, signals, views
 from studio.store.db import now
 from studio.store.people import Who
 from studio.store.views import Json
@@ -68,6 +68,8 @@ class Exports:
             except NotFound as error:
                 raise BadInput(f"ids.{place}", error.what, error.why) from error
         token = secrets.token_urlsafe(18)
+        with self._studio.store.write() as db:
+            signals.note(db, wanted, who.name, "download")
         with self._lock:
             self._orders = {key: one for key, one in self._orders.items() if time.monotonic() - one.made < KEPT_SECONDS}
             while len(self._orders) >= KEPT_MOST:

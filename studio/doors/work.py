@@ -8,6 +8,7 @@ from fastapi.responses import StreamingResponse
 
 from models.errors import BadInput
 from studio.doors.base import Asking, Body, Json, file_answer, only
+from studio.store import signals
 from studio.strip import stripped
 from studio.studio import Studio
 
@@ -25,7 +26,9 @@ def api(studio: Studio) -> APIRouter:
 
     @router.post("/jobs")
     def submit(data: Body, who: Asking) -> Any:
-        return Json(studio.submit(data, who), status_code=201)
+        job = studio.submit(data, who)
+        signals.asked_again(studio.store, job["id"], who.name)
+        return Json(job, status_code=201)
 
     @router.get("/jobs")
     def list_jobs(who: Asking, active: bool = False) -> Any:
@@ -69,6 +72,9 @@ def pictures(studio: Studio) -> APIRouter:
     @router.get("/image/{image}.png")
     def picture(request: Request, image: int, who: Asking, download: bool = False, strip: bool | None = None) -> Any:
         path = studio.picture_file(image, who)
+        if download:
+            with studio.store.write() as db:
+                signals.note(db, [image], who.name, "download")
         if strip or (strip is None and download and studio.settings.get("export.strip", who)):
             name = f'attachment; filename="contact-sheet-{path.name}"' if download else "inline"
             headers = {"Cache-Control": "private, no-cache", "Content-Disposition": name}

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from models.errors import NotFound
 from pipelines.judge import Mark
+from studio.store import signals
 from studio.store.db import Store, now
 from studio.store.jobs import LARGEST_ID, NotNow
 from studio.store.people import EVERYONE, Who, visible
@@ -89,7 +90,9 @@ def keep(store: Store, image: int, choice: bool | None, who: Who) -> None:
     row = image_row(store, image, who, drawn=False, own=True)
     if row["state"] != "drawn":
         raise NotNow(f"Picture {image} cannot be kept or rejected.", f"It is {row['state']}.")
-    store.db.execute("UPDATE images SET kept_by_person = ? WHERE id = ?", [choice, image])
+    with store.write() as db:
+        signals.flagged(db, [image], choice)
+        db.execute("UPDATE images SET kept_by_person = ? WHERE id = ?", [choice, image])
 
 
 def add_marks(db: sqlite3.Connection, image: int, marks: Iterable[Mark]) -> None:

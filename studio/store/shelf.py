@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
+from studio.store import signals
 from studio.store.db import now
 
 TAGS_LIMIT = 50  # of one picture
@@ -25,11 +26,13 @@ SETTLED = (
 )
 
 
-def rate(db: sqlite3.Connection, images: Iterable[int], rating: int | None) -> None:
+def rate(db: sqlite3.Connection, images: Collection[int], rating: int | None) -> None:
+    signals.rated(db, images, rating)
     db.executemany("UPDATE images SET rating = ? WHERE id = ?", [(rating, image) for image in images])
 
 
-def keep(db: sqlite3.Connection, images: Iterable[int], choice: bool | None) -> None:
+def keep(db: sqlite3.Connection, images: Collection[int], choice: bool | None) -> None:
+    signals.flagged(db, images, choice)
     db.executemany("UPDATE images SET kept_by_person = ? WHERE id = ?", [(choice, image) for image in images])
 
 
@@ -60,7 +63,8 @@ def trash(db: sqlite3.Connection, images: Iterable[int]) -> None:
     db.executemany("UPDATE images SET trashed = ? WHERE id = ? AND trashed IS NULL", [(at, image) for image in images])
 
 
-def restore(db: sqlite3.Connection, images: Iterable[int]) -> None:
+def restore(db: sqlite3.Connection, images: Collection[int]) -> None:
+    signals.restored(db, images)
     db.executemany("UPDATE images SET trashed = NULL WHERE id = ?", [(image,) for image in images])
 
 

@@ -1,12 +1,12 @@
 """Signals: what people do with pictures, noted each time. They say more of what is good than any number, and learning reads them.
 
-Everything but `noted` works inside the caller's transaction, before the change that it is about: what changes nothing is no signal.
+All but `asked_again` work inside the caller's transaction, before the change that they are about: what changes nothing is no signal.
 """
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal, get_args
+from collections.abc import Iterable
+from typing import Literal, get_args
 
 from studio.store.db import Store, now
 
@@ -20,8 +20,8 @@ def note(db: sqlite3.Connection, images: Iterable[int], person: str, kind: Kind)
     """`person` did this to each of the pictures, which were checked to be there."""
     if kind not in KINDS:
         raise ValueError(f"there is no signal {kind!r}")
-    at = now()
-    db.executemany("INSERT INTO signals (image_id, person, kind, created) VALUES (?, ?, ?, ?)", [(image, person, kind, at) for image in images])
+    rows = [(image, person, kind, now()) for image in images]
+    db.executemany("INSERT INTO signals (image_id, person, kind, created) VALUES (?, ?, ?, ?)", rows)
 
 
 def flagged(db: sqlite3.Connection, images: Iterable[int], choice: bool | None) -> None:
@@ -50,23 +50,19 @@ def _each(db: sqlite3.Connection, images: Iterable[int], kind: str, changes: str
     )
 
 
-def asked_again(store: Store, job: int, request: Mapping[str, Any], person: str) -> list[int]:
-    """The pictures that a new job asks for once more, noted as regenerated: those of the person's last job before it with the same
-    prompt, when it asked for the same in everything but luck (seeds and counts). Their ids."""
-    row = store.db.execute(
-        "SELECT job_id FROM images WHERE prompt = ? AND person = ? AND job_id < ? AND state = 'drawn' ORDER BY id DESC LIMIT 1",
-        [request["prompt"], person, job],
-    ).fetchone()
-    if row is None or not _same(store, row["job_id"], job):
-        return []
-    found = store.db.execute("SELECT id FROM images WHERE job_id = ? AND state = 'drawn' ORDER BY number", [row["job_id"]])
-    again = [one["id"] for one in found.fetchall()]
+def asked_again(store: Store, job: int, person: str) -> None:
+    """Notes as regenerated what a new job asks for once more: the pictures of the person's last job before it with the same prompt,
+    when that asked for the same in everything but luck (seeds and counts)."""
+    rest = "json_remove({{}}.request, {})".format(", ".join(f"'$.{name}'" for name in _ONLY_LUCK))
     with store.write() as db:
-        note(db, again, person, "regenerate")
-    return again
-
-
-def _same(store: Store, one: int, other: int) -> bool:
-    rest = "json_remove(request, {})".format(", ".join(f"'$.{name}'" for name in _ONLY_LUCK))
-    first, second = (store.db.execute(f"SELECT {rest} FROM jobs WHERE id = ?", [job]).fetchone()[0] for job in (one, other))
-    return bool(first == second)
+        found = db.execute(
+            "SELECT images.job_id FROM jobs JOIN images ON images.prompt = jobs.prompt AND images.person = ? AND images.job_id < jobs.id"
+            " WHERE jobs.id = ? AND images.state = 'drawn' ORDER BY images.id DESC LIMIT 1",
+            [person, job],
+        ).fetchone()
+        if found is None:
+            return
+        same = f"SELECT {rest.format('one')} = {rest.format('other')} FROM jobs AS one, jobs AS other WHERE one.id = ? AND other.id = ?"
+        if db.execute(same, [found["job_id"], job]).fetchone()[0]:
+            drawn = db.execute("SELECT id FROM images WHERE job_id = ? AND state = 'drawn' ORDER BY number", [found["job_id"]])
+            note(db, [row["id"] for row in drawn.fetchall()], person, "regenerate")

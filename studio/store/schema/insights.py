@@ -177,7 +177,8 @@ def _scores(db: Database) -> None:
 
     def measure(score: str, image: str, sign: int, tables: Sequence[str], where: str, whole: bool = False) -> str:
         shares = _signed(MEASURES, score, sign)
-        chosen = [f"{score}.dimension", f"substr({image}.drawn, 1, 10)", f"{image}.person", f"{image}.card", f"{image}.stage", f"{score}.version"]
+        of_image = [f"substr({image}.drawn, 1, 10)", f"{image}.person", f"{image}.card", f"{image}.stage"]
+        chosen = [f"{score}.dimension", *of_image, f"{score}.version"]
         newest = {name: f"{score}.{name}" for name in ("threshold", "bound")}
         if whole:
             shares = {name: f"sum({share})" for name, share in shares.items()}
@@ -202,11 +203,11 @@ def _scores(db: Database) -> None:
     def both(score: str, image: str, sign: int, tables: Sequence[str], where: str, whole: bool = False) -> str:
         return f"{measure(score, image, sign, tables, where, whole)}; {reason(score, image, sign, tables, where, whole)};"
 
-    of_new, of_old = ("new", "images", 1, ["images"], "images.id = new.image_id"), ("old", "images", -1, ["images"], "images.id = old.image_id")
-    db.execute(f"CREATE TRIGGER insights_scores_put AFTER INSERT ON scores BEGIN {both(*of_new)} END")
+    more = both("new", "images", 1, ["images"], "images.id = new.image_id")
+    less = both("old", "images", -1, ["images"], "images.id = old.image_id")
+    db.execute(f"CREATE TRIGGER insights_scores_put AFTER INSERT ON scores BEGIN {more} END")
     db.execute(
-        "CREATE TRIGGER insights_scores_changed AFTER UPDATE OF value, threshold, bound, hard, passed ON scores BEGIN"
-        f" {both(*of_old)} {both(*of_new)} END"
+        f"CREATE TRIGGER insights_scores_changed AFTER UPDATE OF value, threshold, bound, hard, passed ON scores BEGIN {less} {more} END"
     )
     # Somebody else's by now: what was measured goes with the picture.
     before = both("scores", "old", -1, ["scores"], "scores.image_id = old.id", True)
