@@ -17,6 +17,7 @@ from models.scorers.concepts import Concepts
 from models.scorers.exposed import Exposed
 from models.scorers.safety import PictureClassifier, TextClassifier
 from models.scorers.technical import Technical
+from models.scorers.text import Text
 from models.spec import Score, ScoreContext, Scorer
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ def _make(scorer: ScorerCard, card: ModelCard, where: Where, device: str, clips:
             return Technical()
         case "adherence" | "adherence_b":
             return _adherence(name, card, device, clips)
+        case "text":
+            return Text()
         case "safety":
             return PictureClassifier(scorer, where, device)
         case "safety_prompt" | "safety_hate":
