@@ -52,6 +52,10 @@ DEEDS: dict[str, Any] = {
     "/api/images/{image}/note": {"note": "another note"},
     "/api/images/{image}/tags": {"tags": ["another"]},
     "/api/images/{image}/pin": {"pinned": True},
+    "/api/images/{image}/comments": {"text": "another comment"},
+    "/api/comments/{comment}": {"text": "in other words"},
+    "/api/comments/{comment}/delete": {},
+    "/api/comments/{comment}/restore": {},
     "/api/jobs/{job}/pause": {},
     "/api/jobs/{job}/resume": {},
     "/api/jobs/{job}/start_at": {"start_at": None},
@@ -100,7 +104,8 @@ class World:
         of_image = f"image_id IN (SELECT id FROM images WHERE {ours})"
         where = {
             "jobs": ours, "images": ours, "boards": ours, "tasks": f"job_id IN (SELECT id FROM jobs WHERE {ours})", "scores": of_image,
-            "tags": of_image, "pins": of_image, "board_images": f"board_id IN (SELECT id FROM boards WHERE {ours})", "uploads": ours,
+            "tags": of_image, "pins": of_image, "signals": of_image, "comments": of_image,
+            "board_images": f"board_id IN (SELECT id FROM boards WHERE {ours})", "uploads": ours,
             "persons": "1", "projects": "owner = 'cara'", "members": "person = 'cara' OR project = :project", "preferences": ours,
             "settings": "key != 'sessions.cookie'", "licences": "1",
         }  # fmt: skip
@@ -142,13 +147,14 @@ def furnish(studio: Studio, address: str) -> dict[str, Any]:
         image = job["images"][0]["id"]
         cara.post(f"/api/images/{image}/note", json={"note": f"my {SECRET}"}).raise_for_status()
         cara.post(f"/api/images/{image}/tags", json={"tags": [SECRET]}).raise_for_status()
+        comments = cara.post(f"/api/images/{image}/comments", json={"text": f"what a {SECRET}"}).raise_for_status().json()
         board = cara.post("/api/boards", json={"name": f"{SECRET}s"}).raise_for_status().json()
         cara.post(f"/api/boards/{board['id']}/add", json={"ids": [image]}).raise_for_status()
         project = cara.post("/api/projects", json={"title": "Spring"}).raise_for_status().json()
         cara.post(f"/api/projects/{project['name']}", json={"title": f"The {SECRET} sale"}).raise_for_status()
         upload = cara.post("/api/import", content=picture("blue"), headers={"Content-Type": "image/png"}).raise_for_status().json()
     return {
-        "job": job["id"], "image": image, "board": board["id"], "project": project["name"],
+        "job": job["id"], "image": image, "comment": comments["comments"][0]["id"], "board": board["id"], "project": project["name"],
         "upload": upload["upload"], "card": "embedded",
     }  # fmt: skip
 

@@ -34,7 +34,7 @@ def signals_and_comments(db: Database) -> None:
         person TEXT NOT NULL, -- who wrote it
         text TEXT NOT NULL,
         created TEXT NOT NULL, edited TEXT,
-        deleted TEXT -- out of sight, and still there to be taken back
+        deleted TEXT, deleted_by TEXT -- out of sight; whoever deleted it can take it back
         )"""
     )
     db.execute("CREATE INDEX comments_of ON comments(image_id, id)")
