@@ -1,16 +1,17 @@
-"""Technical defects of a picture, from its pixels alone: size, sharpness, exposure, blocks, flat frames.
+"""Technical defects of a picture, from its pixels alone: size, sharpness, exposure, blocks, bands, flat and black frames, colour space.
 
-A gate, never a ranking: such measures say nothing about what people prefer. Each answers 0..100. In `resolution`, `sharpness`
-and `exposure` higher is better; `blockiness` and `flatness` name a defect, and lower is better.
+A gate, never a ranking: such measures say nothing about what people prefer. Each answers 0..100. In `resolution`, `sharpness`,
+`exposure` and `colour_space` higher is better; the others name a defect, and lower is better.
 numpy and PIL only; about 10 ms each for a picture of one megapixel on one core.
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageCms
 
 from models.spec import Score, ScoreContext
 
@@ -18,15 +19,21 @@ from models.spec import Score, ScoreContext
 REACH = 4
 MEASURED_SIDE = 1536
 BLOCK = 8
+BLACK = 4  # grey levels (of 255) up to which a pixel is black
+# A step between two plateaus that a person sees as a band: of so many grey levels, and over at most so many pixels.
+BAND_STEPS = (2, 20)
+BAND_EDGE = 3
 FAINT = 10  # grey levels (of 255) below which a difference is noise or a smooth tone, not an edge
 
 
 class Technical:
-    """The five measures of this module as one scorer."""
+    """The measures of this module as one scorer."""
 
     name = "technical"
     version = "1"
-    dimensions: tuple[str, ...] = ("resolution", "sharpness", "exposure", "blockiness", "flatness")
+    dimensions: tuple[str, ...] = (
+        "resolution", "colour_space", "sharpness", "exposure", "blockiness", "banding", "flatness", "blackness",
+    )  # fmt: skip
 
     def score(self, pictures: Sequence[Image.Image], context: ScoreContext) -> list[list[Score]]:
         """One list a picture, in the order of `dimensions`."""
@@ -35,17 +42,21 @@ class Technical:
     def _one(self, picture: Image.Image, context: ScoreContext) -> list[Score]:
         rgb = np.asarray(picture.convert("RGB"))
         grey = np.asarray(picture.convert("L"))
+        space, words = colour_space(picture)
         measures: list[tuple[str, Callable[[], float | None], str]] = [
             ("resolution", lambda: resolution(picture.size, (context.width, context.height)), ""),
+            ("colour_space", lambda: space, words),
             ("sharpness", lambda: sharpness(grey), "There is no edge strong enough to measure."),
             ("exposure", lambda: exposure(rgb), ""),
             ("blockiness", lambda: blockiness(grey), f"The picture is smaller than three blocks of {BLOCK} pixels."),
+            ("banding", lambda: banding(grey), ""),
             ("flatness", lambda: flatness(rgb), ""),
+            ("blackness", lambda: blackness(rgb), ""),
         ]
         scores = []
         for dimension, measure, why_not in measures:
             value = measure()
-            note = why_not if value is None else ""
+            note = why_not if value is None or dimension == "colour_space" else ""
             scores.append(Score(dimension, None if value is None else round(value, 1), self.name, self.version, note))
         return scores
 
@@ -54,6 +65,27 @@ def resolution(size: tuple[int, int], asked: tuple[int, int]) -> float:
     """100 when the longest and the shortest side are at least as asked for (pixels); else the smaller of their two shares x 100."""
     (long, short), (long_asked, short_asked) = (sorted(pair, reverse=True) for pair in (size, asked))
     return 100.0 * min(1.0, long / long_asked, short / short_asked)
+
+
+def colour_space(picture: Image.Image) -> tuple[float, str]:
+    """(100, "") for what every browser shows as meant: RGB or grey without a profile, or with sRGB's; else (50 or 0, what it is).
+
+    50 for colours of another RGB space, whose profile says how to convert them; 0 where colours are inks (CMYK), or the profile
+    cannot be read or belongs to another kind of colour. The profile is the one that PIL found in the file ("icc_profile").
+    """
+    if picture.mode in ("CMYK", "LAB", "YCbCr", "HSV"):
+        return 0.0, f"The colours are {picture.mode}, not RGB."
+    data = picture.info.get("icc_profile")
+    if not data:
+        return 100.0, ""
+    try:
+        profile = ImageCms.getOpenProfile(io.BytesIO(data))
+        kind, name = profile.profile.xcolor_space.strip(), ImageCms.getProfileDescription(profile).strip()
+    except (OSError, ImageCms.PyCMSError) as error:
+        return 0.0, f"The colour profile cannot be read: {error}."
+    if kind not in ("RGB", "GRAY"):
+        return 0.0, f"The colour profile is {kind}'s, not RGB's: {name}."
+    return (100.0, "") if "srgb" in name.lower() or kind == "GRAY" else (50.0, f"The colours are in {name}, not sRGB.")
 
 
 def sharpness(grey: np.ndarray) -> float | None:
@@ -132,6 +164,45 @@ def _seams(plane: np.ndarray) -> float:
     by_offset = np.array([by_column[offset::BLOCK].mean() for offset in range(BLOCK)])
     grid, others = by_offset[BLOCK - 2], np.delete(by_offset, BLOCK - 2)
     return float((grid - others.max()) / (others.mean() + 0.3))
+
+
+def banding(grey: np.ndarray) -> float:
+    """The share of the picture, in per cent, where a smooth tone falls into stairs that a person sees.
+
+    grey: (height, width) uint8. A staircase is at least three steps in one direction along a row or a column, each of 2 to 20 grey
+    levels over at most three pixels, with nothing between them but plateaus of one level, none longer than a quarter of the side.
+    Steps of one level are how 8 bits draw any smooth tone; grain and dithering leave no plateaus; flat areas of a drawing border on
+    each other, but do not climb. The idea of plateaus and their edges is that of Tu et al., "BBAND index" (ICASSP 2020).
+    """
+    every = 2 if grey.size > 512 * 512 else 1
+    return max(_stairs(np.ascontiguousarray(plane[::every])) for plane in (grey, grey.T))
+
+
+def _stairs(plane: np.ndarray) -> float:
+    """The per cent of pixels of a plane that lie between two linked steps of a staircase along its rows."""
+    height, width = plane.shape
+    changes = np.zeros((height, width + 1), bool)
+    changes[:, 1:-1] = plane[:, 1:] != plane[:, :-1]
+    flips = np.flatnonzero(np.diff(changes.ravel(), prepend=False))  # rows end unchanged, so that no run goes over an end
+    starts, ends = flips[::2], flips[1::2]  # in a plane of width + 1: the first pixel that is new, and the first that stays
+    rows = starts // (width + 1)
+    before, after = starts % (width + 1) - 1, ends % (width + 1) - 1
+    steps = plane[rows, after].astype(np.int16) - plane[rows, before]
+    seen = (ends - starts <= BAND_EDGE) & (np.abs(steps) >= BAND_STEPS[0]) & (np.abs(steps) <= BAND_STEPS[1])
+    plateaus = starts[1:] - ends[:-1]
+    linked = seen[1:] & seen[:-1] & (rows[1:] == rows[:-1]) & (steps[1:] * steps[:-1] > 0)
+    linked &= (plateaus >= 2) & (plateaus <= width / 4)
+    in_stairs = linked.copy()
+    in_stairs[1:] &= linked[:-1]
+    beside = linked.copy()
+    beside[:-1] &= linked[1:]
+    return float(100 * (starts[1:] - starts[:-1])[in_stairs | beside].sum() / plane.size)
+
+
+def blackness(rgb: np.ndarray) -> float:
+    """The share of black pixels in per cent: 100 for a black frame, and a large share where part of a picture was not decoded."""
+    brightest = np.maximum(np.maximum(rgb[..., 0], rgb[..., 1]), rgb[..., 2])
+    return float(100 * np.count_nonzero(brightest <= BLACK) / brightest.size)
 
 
 def flatness(rgb: np.ndarray) -> float:
