@@ -26,7 +26,7 @@ __all__ = [
 @dataclass(frozen=True)
 class Mark:
     """One dimension of one picture as it is shown. passed: None when not scored, when the profile has no bar for it, or when it is
-    undecided, for the value lies between `low` and `high`."""
+    undecided, for the value lies between `low` and `high`. must: what could not be measured goes to review."""
 
     dimension: str
     value: float | None
@@ -39,6 +39,7 @@ class Mark:
     version: str
     low: float | None = None
     high: float | None = None
+    must: bool = False
 
     @property
     def undecided(self) -> bool:
@@ -74,7 +75,7 @@ def judge(scores: Sequence[Score], profile: Profile, card: str = "") -> Verdict:
     marks += [_mark(score, None) for name, score in latest.items() if name not in bars]
 
     failed = [_failure(mark) for mark in marks if mark.hard and mark.passed is False]
-    unknown = [_open(mark) for mark in marks if mark.hard and mark.passed is None]
+    unknown = [_open(mark) for mark in marks if mark.hard and mark.passed is None and (mark.must or mark.undecided)]
     advice = [_failure(mark) for mark in marks if not mark.hard and mark.passed is False]
     if failed:
         return Verdict("rejected", failed, marks, advice)
@@ -108,7 +109,10 @@ def _mark(score: Score, bar: Bar | None) -> Mark:
     if bar is None:
         return Mark(score.dimension, value, None, ">=", None, False, note, score.scorer, score.version)
     passed = None if value is None else bar.passes(value)
-    return Mark(score.dimension, value, bar.threshold, bar.bound, passed, bar.hard, note, score.scorer, score.version, bar.low, bar.high)
+    return Mark(
+        score.dimension, value, bar.threshold, bar.bound, passed, bar.hard, note, score.scorer, score.version, bar.low, bar.high,
+        must=bar.gate == "hard",
+    )  # fmt: skip
 
 
 def _open(mark: Mark) -> str:

@@ -19,7 +19,7 @@ from models.cards import presets_folder
 from models.errors import BadInput, NotFound
 from models.scorers.catalogue import Dimensions, load_scorers
 from models.toml import Place, Table, load, parse
-from pipelines.rules import Bar, Bound, Rule, check_threshold, read_rule
+from pipelines.rules import Bar, Bound, Gate, Rule, check_threshold, read_rule
 
 KNOWN = ("title", "about", "ranks", "rules", "dimensions", "thresholds", "gates", "learned")
 RULES_LIMIT, TITLE_LIMIT, ABOUT_LIMIT = 40, 60, 600
@@ -47,7 +47,7 @@ class Learned:
 class Profile:
     """A quality profile. bars: in the order of the file, those of its rules last. ranks: dimensions that order what passes.
 
-    thresholds, hard: what differs for a model, by card name and dimension. version: 0 as shipped, else of the studio's own versions.
+    thresholds, gates: what differs for a model, by card name and dimension. version: 0 as shipped, else of the studio's own versions.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Profile:
     bars: Mapping[str, Bar]
     ranks: tuple[str, ...]
     thresholds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    hard: Mapping[str, Mapping[str, bool]] = field(default_factory=dict)
+    gates: Mapping[str, Mapping[str, Gate]] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
     learned: tuple[Learned, ...] = ()
     version: int = 0
@@ -67,9 +67,9 @@ class Profile:
 
     def bars_for(self, card: str) -> dict[str, Bar]:
         """The bars that hold for pictures of this model, without what was learned."""
-        thresholds, hard = self.thresholds.get(card, {}), self.hard.get(card, {})
+        thresholds, gates = self.thresholds.get(card, {}), self.gates.get(card, {})
         return {
-            name: bar if bar.rule else replace(bar, threshold=thresholds.get(name, bar.threshold), hard=hard.get(name, bar.hard))
+            name: bar if bar.rule else replace(bar, threshold=thresholds.get(name, bar.threshold)).gated(gates.get(name, bar.gate))
             for name, bar in self.bars.items()
         }
 
@@ -120,7 +120,7 @@ def profile_of(data: Mapping[str, Any], name: str, source: Path | str, version: 
         bars={one: bar for one, bar in bars.items() if one not in said} | said,
         ranks=_read_ranks(top, {**bars, **said}),
         thresholds={card: _thresholds(table, known) for card, table in _by_card(top, "thresholds", bars).items()},
-        hard={card: {one: _is_hard(table, one) for one in table.data} for card, table in _by_card(top, "gates", bars).items()},
+        gates={card: {one: _gate(table, one) for one in table.data} for card, table in _by_card(top, "gates", bars).items()},
         rules=rules,
         learned=_read_learned(top, bars, said, known),
         version=version,
@@ -197,9 +197,19 @@ def _read_bar(name: str, table: Table, known: Dimensions) -> Bar:
     threshold = table.number("threshold")
     if wrong := check_threshold(dimension, threshold):
         raise table.bad("threshold", f"cannot be: {wrong}")
-    bar = Bar(name, cast(Bound, table.text("bound", choices=(">=", "<="))), threshold, _is_hard(table, "gate"))
+    low, high = _band(table)
+    if low is not None and high is not None and not low <= threshold <= high:
+        raise table.bad("threshold", f"must lie between low and high ({low:g} and {high:g}), not at {threshold:g}")
+    bar = Bar(name, cast(Bound, table.text("bound", choices=(">=", "<="))), threshold, True, low, high).gated(_gate(table, "gate"))
     table.done()
     return bar
+
+
+def _band(table: Table) -> tuple[float | None, float | None]:
+    low, high = table.number("low", None), table.number("high", None)
+    if (low is None) != (high is None) or (low is not None and high is not None and low > high):
+        raise table.bad("low", "and high must both be there, low the smaller one, or neither")
+    return low, high
 
 
 def _read_ranks(top: Table, bars: Mapping[str, Bar]) -> tuple[str, ...]:
@@ -220,6 +230,7 @@ def _read_learned(top: Table, bars: Mapping[str, Bar], said: Mapping[str, Bar], 
         bar = bars.get(dimension) or said.get(dimension)
         if bar is None:
             raise table.bad("dimension", "is not a dimension of this profile", f"Known: {', '.join({**bars, **said})}.")
+        low, high = _band(table)
         one = Learned(
             card=table.text("card"),
             dimension=dimension,
@@ -227,13 +238,11 @@ def _read_learned(top: Table, bars: Mapping[str, Bar], said: Mapping[str, Bar], 
             version=table.text("version"),
             threshold=table.number("threshold"),
             bound=cast(Bound, table.text("bound", bar.bound, choices=(">=", "<="))),
-            low=table.number("low", None),
-            high=table.number("high", None),
+            low=low,
+            high=high,
             verdicts=table.whole("verdicts", low=0),
         )
         table.done()
-        if (one.low is None) != (one.high is None) or (one.low is not None and one.high is not None and one.low > one.high):
-            raise table.bad("low", "and high must both be there, low the smaller one, or neither")
         if found.setdefault(_key(entry), one) is not one:
             raise table.bad("", "is there twice for the same card, dimension, scorer and version", "Leave one of them out.")
     return tuple(found.values())
@@ -247,8 +256,8 @@ def _thresholds(table: Table, known: Dimensions) -> dict[str, float]:
     return values
 
 
-def _is_hard(table: Table, name: str) -> bool:
-    return table.text(name, choices=("hard", "advisory")) == "hard"
+def _gate(table: Table, name: str) -> Gate:
+    return cast(Gate, table.text(name, choices=("hard", "measured", "advisory")))
 
 
 def _by_card(top: Table, name: str, bars: Mapping[str, Bar]) -> dict[str, Table]:

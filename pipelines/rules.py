@@ -9,10 +9,10 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 from PIL import ImageColor
 
@@ -23,6 +23,9 @@ from models.toml import Place, Table, load
 from pipelines.fields import safe
 
 Bound = Literal[">=", "<="]
+# hard: failing rejects, and what could not be measured goes to a person. measured: failing rejects, and what could not be measured
+# says so and no more, for what needs a download that not every studio has. advisory: shown, and never rejects.
+Gate = Literal["hard", "measured", "advisory"]
 RULE_LIMIT = 200
 ADVISORY = "advisory:"
 BOUNDS: Mapping[str, Bound] = {
@@ -43,9 +46,9 @@ COMPARED = re.compile(
 
 @dataclass(frozen=True)
 class Bar:
-    """What a dimension is held against. dimension: with its argument, if it has one. hard: failing rejects; else it is shown and never
-    rejects. low, high: where the threshold was learned, the values between which it is left to people; both or neither.
-    rule: the sentence that says it, "" for one of the profile's table.
+    """What a dimension is held against. dimension: with its argument, if it has one. hard: failing rejects. low, high: where the threshold
+    was learned, the values between which it is left to people; both or neither. rule: the sentence that says it, "" for one of the
+    profile's table. lenient: being hard, lets pass what could not be measured.
     """
 
     dimension: str
@@ -55,6 +58,17 @@ class Bar:
     low: float | None = None
     high: float | None = None
     rule: str = ""
+    lenient: bool = False
+
+    @property
+    def gate(self) -> Gate:
+        if not self.hard:
+            return "advisory"
+        return "measured" if self.lenient else "hard"
+
+    def gated(self, gate: Gate) -> Bar:
+        """The same bar behind another gate."""
+        return replace(self, hard=gate != "advisory", lenient=gate == "measured")
 
     def passes(self, value: float) -> bool | None:
         """None: undecided, for it lies between `low` and `high`."""
@@ -82,7 +96,7 @@ class Phrase:
 
 
 def read_rule(text: str, known: Dimensions, field: str = "rule", presets_dir: Path | str | None = None) -> Rule:
-    """What a sentence asks for. With "advisory:" in front it is shown and never rejects.
+    """What a sentence asks for: a hard bar, or with "advisory:" in front one that is shown and never rejects.
 
     Raises BadInput for `field`: it names an unknown dimension and what is near, or says which part was not understood.
     """
@@ -201,7 +215,7 @@ def _dimension_name(subject: str, known: Dimensions, field: str) -> str:
 def _colour(word: str, field: str) -> str:
     """ "#FFFFFF" of "#fff" or "white"."""
     try:
-        red, green, blue = cast(tuple[int, int, int], ImageColor.getrgb(word)[:3])
+        red, green, blue = ImageColor.getrgb(word)[:3]
     except ValueError as error:
         raise BadInput(field, f'There is no colour "{word}".', "", "Write it like #FFFFFF.") from error
     return f"#{red:02X}{green:02X}{blue:02X}"
@@ -212,4 +226,4 @@ def _needs(dimension: Dimension, bar: Bar) -> str:
     given = {"texts": "words to show", "palette": "a palette", "likeness": "a reference picture", "nothing": ""}[dimension.needs]
     if not given:
         return ""
-    return f" Where the request gives no {given.removeprefix('a ')}, it is not scored{' and goes to review' if bar.hard else ''}."
+    return f" Where the request gives no {given.removeprefix('a ')}, it is not scored{' and goes to review' if bar.gate == 'hard' else ''}."

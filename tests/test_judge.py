@@ -151,7 +151,7 @@ def test_selection_keeps_the_first_of_what_passes(table, keep):
 def test_the_generic_profile_names_real_cards_and_scored_dimensions():
     generic, catalogue = load_profiles()["generic"], load_catalogue()
     assert set(generic.bars) >= {"resolution", "sharpness", "exposure", "blockiness", "flatness", "adherence", "adherence_b"}
-    assert set(generic.thresholds) | set(generic.hard) <= set(catalogue.cards)
+    assert set(generic.thresholds) | set(generic.gates) <= set(catalogue.cards)
 
 
 @pytest.mark.parametrize(

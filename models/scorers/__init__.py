@@ -16,6 +16,7 @@ from models.scorers.catalogue import ScorerCard, load_scorers
 from models.scorers.concepts import Concepts
 from models.scorers.exposed import Exposed
 from models.scorers.safety import PictureClassifier, TextClassifier
+from models.scorers.size import Size
 from models.scorers.technical import Technical
 from models.scorers.text import Text
 from models.spec import Score, ScoreContext, Scorer
@@ -53,6 +54,8 @@ def _make(scorer: ScorerCard, card: ModelCard, where: Where, device: str, clips:
             return Technical()
         case "adherence" | "adherence_b":
             return _adherence(name, card, device, clips)
+        case "size":
+            return Size()
         case "text":
             return Text()
         case "safety":
