@@ -29,6 +29,7 @@ from studio.meaning import Meanings
 from studio.profiles import Profiles
 from studio.queueing import Queue, take_placing, veiled
 from studio.retention import Housekeeper
+from studio.safety import Safety, take_confirmed
 from studio.sessions import Sessions
 from studio.settings import Settings
 from studio.shelf import Shelf
@@ -90,6 +91,7 @@ class Studio:
         self.percentiles = Percentiles(self.store)
         self.imports = Imports(self.store, data_dir, catalogue)
         self._meanings = Meanings(self.store, self._read_prompt)
+        self.safety = Safety(self.store)
         self.similar = Similar(self.store, self.percentiles, self._meanings)
         in_use = partial(jobs.asked_for, self.store)
         self.shelf = Shelf(self.store, self.hub, self.settings, catalogue, data_dir, models_dir, in_use, device, lowvram)
@@ -168,13 +170,14 @@ class Studio:
 
     def submit(self, data: object, who: Who = LOCAL) -> Json:
         """Queues what a JSON value asks for; the job. Beside the Request's fields it takes those of `queueing.take_placing`,
-        and `again`: true draws what could be served from history.
+        `again`: true draws what could be served from history, and `safety`: "confirmed" draws what safety asks about.
 
         Raises BadInput, and Unavailable when the model's weights are not here.
         """
         placing, data = take_placing(data, who)
         again, data = take_again(data)
-        return self._queue(Request.from_dict(data, self.catalogue, profiles=self.profiles.names()), who, placing, again)
+        confirmed, data = take_confirmed(data)
+        return self._queue(Request.from_dict(data, self.catalogue, profiles=self.profiles.names()), who, placing, again, confirmed)
 
     def promote(self, image: int, tier: object, draft: object = 1, who: Who = LOCAL) -> Json:
         """Takes a picture to a higher tier; the job. Raises NotFound, BadInput."""
@@ -247,7 +250,7 @@ class Studio:
 
     # How it is done.
 
-    def _queue(self, request: Request, who: Who, placing: Placing = AS_IT_COMES, again: bool = False) -> Json:
+    def _queue(self, request: Request, who: Who, placing: Placing = AS_IT_COMES, again: bool = False, confirmed: bool = False) -> Json:
         drafts = tasks_for(request, self.catalogue, lambda image: self._start_picture(image, who))
         if request.parent is not None:
             self._ask_for("parent", request.parent, who)
@@ -255,6 +258,7 @@ class Studio:
             self.shelf.licences.require(self.catalogue.card(card))
             if not self._scripted:
                 find_weights(self.catalogue.card(card), self.shelf.where)
+        self.safety.check(request.prompt, request.texts, who, confirmed)
         found = {} if again else self._cache.find(drafts, who)
 
         def begin(db: sqlite3.Connection, job: int) -> None:
@@ -302,6 +306,7 @@ class Studio:
             "sizes": [{"name": name, "width": width, "height": height} for name, (width, height) in tier.sizes.items()],
             "negative_used": card.negative,
             "roles": [role for role, can in (("img2img", card.img2img), ("reference", card.reference)) if can],
+            "ladder": {"draft": tier.ladder.draft, "steps": tier.ladder.steps, "retries": tier.ladder.retries} if tier.ladder else None,
             "next": self.catalogue.family(family).next_tier(tier.name),
         }
 
