@@ -22,6 +22,12 @@ from studio.store.schema import insights  # noqa: F401 - counts what those above
 from studio.store.schema import profiles  # noqa: F401
 
 # isort: split
+from studio.store.schema import review  # noqa: F401 - indexes what the funnel adds
+
+# isort: split
+from studio.store.schema import safety  # noqa: F401
+
+# isort: split
 from studio.store.schema.migrations import days_ago, migrations, now
 
 __all__ = ["days_ago", "migrations", "now"]
