@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -72,6 +72,16 @@ class Profile:
             name: bar if bar.rule else replace(bar, threshold=thresholds.get(name, bar.threshold)).gated(gates.get(name, bar.gate))
             for name, bar in self.bars.items()
         }
+
+    def advised(self, names: Collection[str]) -> Profile:
+        """The same profile where these dimensions (named without arguments) never reject."""
+
+        def gate(name: str, usual: Gate) -> Gate:
+            return "advisory" if name.partition(":")[0] in names else usual
+
+        bars = {name: bar.gated(gate(name, bar.gate)) for name, bar in self.bars.items()}
+        gates = {card: {name: gate(name, usual) for name, usual in own.items()} for card, own in self.gates.items()}
+        return replace(self, bars=bars, gates=gates)
 
     def bar_for(self, card: str, dimension: str, scorer: str, version: str) -> Bar | None:
         """The bar that a value of this scorer and version is held against, learned or not; None where the profile has none."""
@@ -288,7 +298,9 @@ def _key(entry: Mapping[str, Any]) -> tuple[object, ...]:
 
 
 def _pairs(table: Mapping[str, Any]) -> list[str]:
-    return [f"{_key_toml(name)} = {_toml(value)}" for name, value in table.items()]
+    """Thresholds and bands as numbers with a point, whether or not they came with one; counts without."""
+    counted = {name: value for name, value in table.items() if name == "verdicts" or type(value) is not int}
+    return [f"{_key_toml(name)} = {_toml(counted.get(name, value) if name in counted else float(value))}" for name, value in table.items()]
 
 
 def _key_toml(name: str) -> str:

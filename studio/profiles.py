@@ -14,7 +14,7 @@ from pipelines.fields import text as read_text
 from pipelines.profile import Profile, parse_profile, profile_toml, read_profile
 from studio.store import Store
 from studio.store.db import now
-from studio.store.jobs import NotNow
+from studio.store.jobs import LARGEST_ID, NotNow
 from studio.store.people import Who
 
 DEFAULT = "generic"  # what a request takes that names none; it cannot be removed
@@ -83,9 +83,11 @@ class Profiles:
         version = self.version(name) if version is None else version
         if version == 0 and name in self._shipped:
             return self._shipped[name].read_text(encoding="utf-8")
-        row = self._store.db.execute("SELECT toml FROM profiles WHERE name = ? AND version = ?", [name, version]).fetchone()
+        row = None
+        if 0 < version <= LARGEST_ID:
+            row = self._store.db.execute("SELECT toml FROM profiles WHERE name = ? AND version = ?", [name, version]).fetchone()
         if row is None or row["toml"] is None:
-            raise NotFound(f"There is no version {version} of the quality profile {name}.")
+            raise NotFound(f"There is no such version of the quality profile {name[:40]}.")
         return str(row["toml"])
 
     def versions(self, name: str) -> list[Version]:

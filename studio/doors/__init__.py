@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from models.errors import BadInput, NotFound, OutOfMemory, StudioError, Unavailable
-from studio.doors import archive, comments, history, imports, login, models, people, queue, safety, settings, work
+from studio.doors import archive, comments, history, imports, login, models, people, profiles, queue, safety, settings, work
 from studio.doors.base import Json
 from studio.gate import Gate
 from studio.guard import Guard
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 # A room is a function from the studio to its routes.
 ROOMS: tuple[Callable[[Studio], APIRouter], ...] = (
     work.api, work.pictures, queue.api, history.api, history.boards, comments.api, archive.api, imports.api, imports.pictures, models.api,
-    people.api, safety.api, settings.api, login.pages,
+    people.api, profiles.api, safety.api, settings.api, login.pages,
 )  # fmt: skip
 PATROL_SECONDS = 20.0
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
