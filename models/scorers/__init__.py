@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from models.errors import StudioError
 from models.scorers.adherence import Adherence
+from models.scorers.brand import Brand
 from models.scorers.catalogue import ScorerCard, load_scorers
 from models.scorers.concepts import Concepts
 from models.scorers.exposed import Exposed
@@ -58,6 +59,8 @@ def _make(scorer: ScorerCard, card: ModelCard, where: Where, device: str, clips:
             return Size()
         case "text":
             return Text()
+        case "brand":
+            return Brand()
         case "safety":
             return PictureClassifier(scorer, where, device)
         case "safety_prompt" | "safety_hate":
