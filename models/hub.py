@@ -34,6 +34,8 @@ KINDS = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors")
 ALLOW = ("model_index.json", "LICENSE*", *(f"{part}/{kind}" for part in PARTS for kind in KINDS))
 IGNORE = ("*.fp16.safetensors", "*.fp16.safetensors.index.json", "*.bf16.safetensors", "*/flax_*", "*/openvino_*")
 
+WEIGHTS = (".safetensors", ".onnx", ".pth", ".pt", ".bin")
+
 FILES_AT_ONCE = 4
 CHUNK = 2**18  # bytes: at most this much of a file comes again after a lost connection
 RESERVE = 2 * 2**30  # bytes left free on the disk
@@ -44,7 +46,7 @@ TRIES = 3  # addresses of a file that may run out before the download fails
 class Order:
     """repo, revision: of the hub. commit: what the revision was when the download began, "" at first. cache: Hugging Face's cache.
     folder: a plain folder to fill instead, or "". without: parts that are here already as single files. token: "" for Hugging Face's
-    own. reserve: bytes to leave free."""
+    own. reserve: bytes to leave free. files: those that are wanted, () for what diffusers reads."""
 
     repo: str
     revision: str
@@ -54,6 +56,7 @@ class Order:
     without: tuple[str, ...] = ()
     token: str = ""
     reserve: int = RESERVE
+    files: tuple[str, ...] = ()
 
     def to_line(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"
@@ -61,7 +64,7 @@ class Order:
     @classmethod
     def from_line(cls, line: bytes) -> Order:
         data = json.loads(line)
-        return cls(**data | {"without": tuple(data["without"])})
+        return cls(**data | {name: tuple(data[name]) for name in ("without", "files")})
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Remote:
 
     @property
     def weights(self) -> bool:
-        return self.path.endswith(".safetensors")
+        return self.path.endswith(WEIGHTS)
 
 
 def wanted(files: Iterable[Remote], without: Iterable[str] = ()) -> list[Remote]:
@@ -119,15 +122,25 @@ class Download:
             files = [Remote(one.path, one.size, one.lfs.sha256 if one.lfs else "") for one in tree if isinstance(one, RepoFile)]
         except Exception as error:
             raise self._refusal(error) from error
-        chosen = wanted(files, self.order.without)
-        if not any(file.path == "model_index.json" for file in chosen):
-            raise Refused("gone", f"{self.order.repo} holds no model in diffusers' layout.", "It has no model_index.json.")
+        chosen = self._named(files) if self.order.files else self._model(files)
         total = sum(file.size for file in chosen)
         have = sum(self._have(file) for file in chosen)
         self._progress.begin(total, have)
         self._tell({"event": "plan", "commit": self._commit, "total": total, "done": have, "files": len(chosen)})
         self._check_space(total - have)
         return chosen
+
+    def _model(self, files: list[Remote]) -> list[Remote]:
+        chosen = wanted(files, self.order.without)
+        if not any(file.path == "model_index.json" for file in chosen):
+            raise Refused("gone", f"{self.order.repo} holds no model in diffusers' layout.", "It has no model_index.json.")
+        return chosen
+
+    def _named(self, files: list[Remote]) -> list[Remote]:
+        lacking = sorted(set(self.order.files) - {file.path for file in files})
+        if lacking:
+            raise Refused("gone", f"{self.order.repo} does not hold {', '.join(lacking)}.", f"Looked for at {self._commit}.")
+        return sorted((file for file in files if file.path in self.order.files), key=lambda file: (file.weights, file.path))
 
     def _check_space(self, needed: int) -> None:
         place = Path(self.order.folder or self.order.cache)

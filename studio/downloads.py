@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from models.cards import ModelCard
 from models.hub import RESERVE, Order
 from models.weights import hub_cache
 from studio.events import Hub
@@ -35,6 +34,18 @@ PATIENCE = 5.0
 ENDED = {"kind": "interrupted", "what": "The studio was closed meanwhile.", "why": "", "todo": "Resume: what arrived is kept."}
 
 
+@dataclass(frozen=True)
+class Goods:
+    """What a download is. folder: a plain folder to fill, "" for Hugging Face's cache. without: parts of a model that are here already.
+    files: those of the repository that are wanted, () for what a model that draws needs."""
+
+    repo: str
+    revision: str
+    folder: str = ""
+    without: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+
 @dataclass
 class _Running:
     """The process at work, and what it last told."""
@@ -46,8 +57,10 @@ class _Running:
 
 
 class Downloads:
-    """Starts, watches and ends downloads. `token` gives the person's token ("" for none), `without` the parts of a card that are
-    here already, `on_done` hears of cards that arrived. reserve: bytes to leave free."""
+    """Starts, watches and ends downloads. `token` gives the person's token ("" for none). reserve: bytes to leave free.
+
+    A download is named as a card is, or "KIND:NAME"; who offers a kind says what its downloads are, and hears of what arrived.
+    """
 
     def __init__(
         self,
@@ -55,12 +68,11 @@ class Downloads:
         hub: Hub,
         logs: Path,
         token: Callable[[], str],
-        without: Callable[[str], tuple[str, ...]],
-        on_done: Callable[[str], object],
         reserve: int = RESERVE,
     ) -> None:
         self._store, self._hub, self._logs = store, hub, logs
-        self._token, self._without, self._on_done, self._reserve = token, without, on_done, reserve
+        self._token, self._reserve = token, reserve
+        self._offers: dict[str, tuple[Callable[[str], Goods], Callable[[str], object]]] = {}
         self._running: _Running | None = None
         self._thread: threading.Thread | None = None
         self._lock = threading.RLock()
@@ -78,6 +90,10 @@ class Downloads:
         if self._thread:
             self._thread.join()
 
+    def offer(self, kind: str, goods: Callable[[str], Goods], arrived: Callable[[str], object]) -> None:
+        """Takes up a kind of downloads. Both are called with the name without its kind."""
+        self._offers[kind] = goods, arrived
+
     # What is asked.
 
     def open_of(self, card: str) -> Json | None:
@@ -94,20 +110,20 @@ class Downloads:
             found |= {key: running.told[key] for key in ("done", "total", "rate", "eta") if key in running.told}
         return found
 
-    def start(self, card: ModelCard, models_dir: Path | None, who: Who) -> Json:
+    def start(self, card: str, who: Who) -> Json:
         """Begins a download, or resumes the one that is open. It waits while another one is at work."""
         with self._lock:
-            row = self._row(card.name)
+            row = self._row(card)
             if row is None:
-                folder = str(models_dir / card.name) if models_dir else ""
+                goods = self._goods(card)
                 self._store.db.execute(
                     "INSERT INTO downloads (card, repo, revision, folder, state, person, created) VALUES (?, ?, ?, ?, 'waiting', ?, ?)",
-                    [card.name, card.repo, card.revision, folder, who.name, now()],
+                    [card, goods.repo, goods.revision, goods.folder, who.name, now()],
                 )
             elif row["state"] in ("stopped", "failed"):
                 self._set(row["id"], state="waiting", error=None)
             self._next()
-        return self._tell(card.name)
+        return self._tell(card)
 
     def cancel(self, card: str) -> Json:
         """Stops a download; what arrived is kept. Raises NotNow when none is under way."""
@@ -142,6 +158,10 @@ class Downloads:
 
     # How it is done.
 
+    def _goods(self, card: str) -> Goods:
+        kind, _, name = card.rpartition(":")
+        return self._offers[kind][0](name)
+
     def _next(self) -> None:
         """Starts the longest waiting download unless one is at work."""
         with self._lock:
@@ -156,9 +176,10 @@ class Downloads:
             self._thread.start()
 
     def _spawn(self, row: sqlite3.Row) -> subprocess.Popen[bytes]:
+        goods = self._goods(row["card"])
         order = Order(
-            row["repo"], row["revision"], row["commit_hash"], str(hub_cache()), row["folder"], self._without(row["card"]), self._token(),
-            self._reserve,
+            row["repo"], row["revision"], row["commit_hash"], str(hub_cache()), row["folder"], goods.without, self._token(), self._reserve,
+            goods.files,
         )  # fmt: skip
         self._logs.mkdir(parents=True, exist_ok=True)
         path = self._logs / "download.log"
@@ -203,7 +224,8 @@ class Downloads:
             self._running = None
             self._close(running, last, status)
         if last.get("event") == "done":
-            self._on_done(card)
+            kind, _, name = card.rpartition(":")
+            self._offers[kind][1](name)
         self._hub.publish("download", self.view(self._by_id(running.id)))
         self._next()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
@@ -17,8 +16,9 @@ from models.hub import RESERVE
 from models.machine import glance
 from models.memory import SMALL, Machine, choose_family, plan
 from models.singles import GGUF_INSTALL, Single
-from models.weights import Found, Shelves, all_singles, begun, cached_repo, gguf_gib, hub_cache, is_whole, model_found, usable_singles
-from studio.downloads import Downloads
+from models.weights import Found, Shelves, all_singles, begun, gguf_gib, hub_cache, is_whole, model_found, usable_singles
+from studio import folders
+from studio.downloads import Downloads, Goods
 from studio.events import Hub
 from studio.licences import Licences
 from studio.settings import NotYours, Settings
@@ -62,7 +62,8 @@ class Shelf:
         self._store, self._hub, self._settings, self._catalogue, self._in_use = store, hub, settings, catalogue, in_use
         self._models_dir, self._device, self._lowvram, self._token_file = models_dir, device, lowvram, data_dir / TOKEN_FILE
         self.licences = Licences(store, catalogue)
-        self.downloads = Downloads(store, hub, data_dir / "logs", self._token, self._without, self._arrived, reserve)
+        self.downloads = Downloads(store, hub, data_dir / "logs", self._token, reserve)
+        self.downloads.offer("", self._goods, self._told)
         self._removing = threading.Lock()
         self._seen: Machine | None = None
         self.chosen = ""  # why the studio started with its family, "" when it was told to
@@ -117,7 +118,7 @@ class Shelf:
             "admin": who.admin,
             "machine": machine.words,
             "chosen": self.chosen,
-            "disk": {"free": _free(place), "path": str(place)},
+            "disk": {"free": folders.free(place), "path": str(place)},
             "token": self._token_file.is_file(),
             "folders": [{"path": str(folder), "there": folder.is_dir()} for folder in where.folders],
             "gguf": "" if find_spec("gguf") else GGUF_INSTALL,
@@ -153,7 +154,7 @@ class Shelf:
         return {
             "words": KINDS[found.kind],
             "path": str(found.folder),
-            "bytes": _weight(found.folder) + sum(single.bytes for single in found.files.values()),
+            "bytes": folders.weight(found.folder) + sum(single.bytes for single in found.files.values()),
             "revision": found.revision,
             "files": [_single_view(single) for single in found.files.values()],
             "removable": found.kind in ("models folder", "hub cache"),
@@ -172,7 +173,7 @@ class Shelf:
         if card.embedded or model_found(card, self.where):
             raise NotNow(f"{card.title} is here already.")
         self.licences.require(card)
-        self.downloads.start(card, self._models_dir, who)
+        self.downloads.start(name, who)
         return self.card(name)
 
     def cancel(self, name: str, who: Who) -> Json:
@@ -186,7 +187,7 @@ class Shelf:
         card = self._asked(name, who)
         with self._removing:
             row = self.downloads.forget(name)
-            freed = _delete_folder(Path(row["folder"])) if row["folder"] else _delete_begun(card, row["commit_hash"])
+            freed = folders.delete(Path(row["folder"])) if row["folder"] else folders.delete_begun(card.repo, row["commit_hash"], is_whole)
         return {"freed": freed, "card": self._told(name)}
 
     def remove(self, name: str, confirm: object, who: Who) -> Json:
@@ -204,12 +205,12 @@ class Shelf:
             if self._in_use(name):
                 raise NotNow(f"{card.title} is in use.", "Jobs that are not done ask for it.", "Cancel them, or wait for them.")
             if found.kind == "hub cache":
-                freed = _delete_cached(card)
+                freed = folders.delete_cached(card.repo)
             else:
                 assert self._models_dir
                 if found.folder.is_symlink() or self._models_dir.resolve() not in found.folder.resolve().parents:
                     raise NotNow(f"{found.folder} is a link to somewhere else.", "", "Remove it by hand.")
-                freed = _delete_folder(found.folder)
+                freed = folders.delete(found.folder)
         return {"freed": freed, "card": self._told(name)}
 
     def set_token(self, token: object, who: Who) -> None:
@@ -236,13 +237,11 @@ class Shelf:
     def _token(self) -> str:
         return self._token_file.read_text(encoding="ascii") if self._token_file.is_file() else ""
 
-    def _without(self, name: str) -> tuple[str, ...]:
-        """Parts of a card that lie here as single files, which nobody fetches twice."""
+    def _goods(self, name: str) -> Goods:
+        """What a download of a card is. Parts of it that lie here as single files are fetched by nobody twice."""
         card = self._catalogue.card(name)
-        return tuple(sorted(usable_singles(card, self.where, begun(card, self.where))))
-
-    def _arrived(self, name: str) -> None:
-        self._told(name)
+        without = tuple(sorted(usable_singles(card, self.where, begun(card, self.where))))
+        return Goods(card.repo, card.revision, str(self._models_dir / card.name) if self._models_dir else "", without)
 
     def _told(self, name: str) -> Json:
         view = self.card(name)
@@ -290,53 +289,3 @@ def _still_to_fetch(card: ModelCard, singles: list[Single]) -> float:
 
 def _single_view(single: Single) -> Json:
     return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(single).items()}
-
-
-def _free(place: Path) -> int:
-    while not place.exists():
-        place = place.parent
-    return shutil.disk_usage(place).free
-
-
-def _weight(folder: Path) -> int:
-    """Bytes of a folder's files, through links: the cache's snapshots are nothing else."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def _delete_folder(folder: Path) -> int:
-    freed = _weight(folder) if folder.is_dir() else 0
-    if folder.is_dir():
-        shutil.rmtree(folder)
-    return freed
-
-
-def _delete_cached(card: ModelCard, commit: str = "") -> int:
-    """Removes a card's repository from Hugging Face's cache, or one commit of it, and what belongs to nothing else."""
-    from huggingface_hub import scan_cache_dir
-
-    if not hub_cache().is_dir():
-        return 0
-    cache = scan_cache_dir(hub_cache())
-    commits = [
-        revision.commit_hash
-        for repo in cache.repos if repo.repo_id == card.repo and repo.repo_type == "model"
-        for revision in repo.revisions if commit in ("", revision.commit_hash)
-    ]  # fmt: skip
-    if not commits:
-        return 0
-    strategy = cache.delete_revisions(*commits)
-    freed = strategy.expected_freed_size
-    strategy.execute()
-    return freed
-
-
-def _delete_begun(card: ModelCard, commit: str) -> int:
-    """What a download left that never became whole."""
-    freed = 0
-    for part in (cached_repo(card.repo) / "blobs").glob("*.part.incomplete"):
-        freed += part.stat().st_size
-        part.unlink()
-    snapshot = cached_repo(card.repo) / "snapshots" / commit
-    if commit and snapshot.is_dir() and not is_whole(snapshot):
-        freed += _delete_cached(card, commit)
-    return freed

@@ -30,6 +30,7 @@ from studio.profiles import Profiles
 from studio.queueing import Queue, take_placing, veiled
 from studio.retention import Housekeeper
 from studio.safety import Safety, take_confirmed
+from studio.scorershelf import ScorerShelf
 from studio.sessions import Sessions
 from studio.settings import Settings
 from studio.shelf import Shelf
@@ -95,6 +96,7 @@ class Studio:
         self.similar = Similar(self.store, self.percentiles, self._meanings)
         in_use = partial(jobs.asked_for, self.store)
         self.shelf = Shelf(self.store, self.hub, self.settings, catalogue, data_dir, models_dir, in_use, device, lowvram)
+        self.scorers = ScorerShelf(self.store, self.hub, self.shelf, models_dir)
         self.family = family or self.shelf.best_family()
         self._cache = Cache(self.store, data_dir, catalogue, engine, lambda: self.shelf.where, lambda: self._words)
         self._scripted = engine != "local"
