@@ -61,6 +61,7 @@ export const api = {
   newBoard: (name) => ask("/api/boards", { name }),
   board: (id, act, data) => ask(`/api/boards/${id}${act}`, data),
   orderBoards: (ids) => ask("/api/boards/order", { ids }),
+  profiles: () => ask("/api/profiles"),
   models: () => ask("/api/models"),
   model: (name, act, data) => ask(`/api/models/${name}/${act}`, data),
   set: (changes) => ask("/api/settings", changes),

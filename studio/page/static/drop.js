@@ -30,7 +30,10 @@ export function startDrops() {
     if (!carries(event)) return;
     event.preventDefault();
     const id = event.dataTransfer.getData(OURS);
-    if (id) usePicture(Number(id));
+    // A place that takes a picture for one thing only needs no menu.
+    const place = event.target.closest?.("[data-cs-drop]");
+    if (place) place.dispatchEvent(new CustomEvent("cs-drop", { detail: id ? { id: Number(id) } : { file: imageOf(event.dataTransfer.files) } }));
+    else if (id) usePicture(Number(id));
     else useFiles(event.dataTransfer.files);
   });
   window.addEventListener("paste", (event) => {
@@ -71,8 +74,10 @@ export function fileButton() {
   return h("span", { class: "cs-bring-button" }, h("button", { type: "button", class: "cs-link", text: "Use a picture", title: "Take its settings, start from it, or show it to the model. Dropping or pasting one does the same.", onclick: () => input.click() }), input);
 }
 
+const imageOf = (files) => [...files].find((one) => one.type.startsWith("image/")) ?? files[0];
+
 async function useFiles(files) {
-  const file = [...files].find((one) => one.type.startsWith("image/")) ?? files[0];
+  const file = imageOf(files);
   if (!file) return;
   if (files.length > 1) toast(`One picture at a time: this is ${file.name}.`);
   await attempt(async () => {
@@ -133,6 +138,11 @@ class Menu extends Dialog {
       this.choice("1", "Use its settings", settings, Boolean(form), () => studio.say("reuse", { ...this.picture.form, prompt: this.picture.form.prompt ?? "" })),
       this.role("2", "img2img", "Start from it", "The prompt changes it, as far as you allow.", `${title} cannot start from a picture.`),
       this.role("3", "reference", "Show it to the model", "As a reference for what to draw.", `${title} takes no reference picture.`),
+      this.choice("4", "It must look like this", "Every result is measured against it: the product, or the person.", true, () => {
+        const { image, words } = this.picture;
+        if (document.documentElement.dataset.csTab !== "tier") studio.show(studio.tier);
+        studio.say("likeness", { image, words });
+      }),
     );
     this.unmapped.hidden = !unmapped.length;
     this.unmapped.open = false;

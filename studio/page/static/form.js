@@ -8,8 +8,10 @@ import { Prompt } from "./prompt.js";
 import { Seed } from "./seed.js";
 import { Start } from "./start.js";
 import { studio } from "./studio.js";
+import { Wishes } from "./wishes.js";
 
 const REMEMBERED = "contact-sheet.form";
+const NUMBERS = ["draft", "keep", "steps", "guidance"];
 // Where the fields of a request stand on the form; the rest is told above the button.
 const PLACE = { seeds: "seed", strength: "start", image: "start", role: "start", parent: "start" };
 
@@ -24,6 +26,7 @@ export class CsForm extends HTMLElement {
     studio.on("reuse", (request) => this.fill(request));
     studio.on("vary", (image) => this.vary(image));
     studio.on("start from", (picture) => this.startFrom(picture));
+    studio.on("likeness", (picture) => this.resemble(picture));
     studio.on("generate", (how) => this.submit(null, how));
     studio.on("example", (prompt) => this.example(prompt));
     if (studio.about) this.suit();
@@ -37,6 +40,7 @@ export class CsForm extends HTMLElement {
     this.guidance = this.number("guidance", 0, 30, 0.1);
     this.seed = new Seed({ latest: () => document.querySelector("cs-sheet")?.latestSeed() ?? null, changed: () => this.remember() });
     this.start = new Start({ changed: () => this.remember() });
+    this.wishes = new Wishes({ field: (...given) => this.field(...given), number: (...given) => this.number(...given), changed: () => this.remember() });
     this.negative = h("input", { id: "cs-negative", type: "text", autocomplete: "off", maxlength: 1000 });
     this.family = h("select", { id: "cs-family", onchange: () => studio.choose({ family: this.family.value }) });
     this.sizes = h("div", { class: "cs-sizes", role: "radiogroup", "aria-labelledby": "cs-size-label" });
@@ -48,13 +52,17 @@ export class CsForm extends HTMLElement {
       this.field("negative", "Negative prompt", this.negative, (this.negativeNote = h("span", { class: "cs-quiet" }))),
       (this.familyField = this.field("family", "Model family", this.family)),
     );
-    this.form = h("form", { novalidate: true, "aria-label": "What to draw", onsubmit: (event) => this.submit(event), onkeydown: (event) => this.key(event), oninput: (event) => this.typed(event) },
+    this.fields.budget = { ...this.fields.retries, input: this.wishes.images };
+    this.form = h("form", { novalidate: true, "aria-label": "What to draw", onsubmit: (event) => this.submit(event), onkeydown: (event) => this.key(event), oninput: (event) => this.typed(event), "oncs-refused": ({ detail }) => this.refuse(new Refused({ field: detail.field, what: detail.error.message }, 0)) },
       this.field("prompt", "Prompt", this.prompt.input, null, this.prompt.element),
       new Offers(this.prompt.input).element,
       (this.start.box = this.field("start", "Start from", this.start.strength, null, this.start.element)),
       h("div", { class: "cs-pair" }, this.field("draft", "Draft", this.draft), this.field("keep", "Keep", this.keep)),
+      (this.fields.ladder = { box: this.wishes.ladderRow, input: this.wishes.ladder, error: h("p", { class: "cs-error", id: "cs-ladder-error", hidden: true }) }).box,
+      this.fields.ladder.error,
       this.sizeField(),
       this.field("seed", "Seed", this.seed.input, null, this.seed.element),
+      this.wishes.element,
       this.advanced,
       h("div", { class: "cs-send" }, this.alert, this.button),
     );
@@ -97,6 +105,7 @@ export class CsForm extends HTMLElement {
     this.family.value = studio.family;
     this.suitSizes(facts.sizes);
     this.start.show();
+    this.wishes.suit();
     this.prompt.read();
   }
 
@@ -121,7 +130,7 @@ export class CsForm extends HTMLElement {
   /** The request as the door takes it; what is left empty is the tier's own. */
   request() {
     const request = { prompt: this.prompt.input.value, family: studio.family, tier: studio.tier, size: this.size() };
-    for (const name of ["draft", "keep", "steps", "guidance"]) {
+    for (const name of NUMBERS) {
       const input = this[name];
       // A number field that holds something else reads as "": the text itself is gone, so the door cannot tell; we do.
       if (input.validity.badInput) throw new Refused({ field: name, what: "This is not a number." }, 0);
@@ -130,18 +139,18 @@ export class CsForm extends HTMLElement {
     const seed = this.seed.value();
     if (seed !== undefined) request.seed = seed;
     if (this.negative.value && !this.negative.disabled) request.negative = this.negative.value;
-    return { ...request, ...this.start.request() };
+    return { ...request, ...this.wishes.request(), ...this.start.request() };
   }
 
-  /** Sends the request; `front`: before whatever else of this person's waits. */
-  async submit(event, { front = false } = {}) {
+  /** Sends the request; `front`: before whatever else of this person's waits; `confirmed`: also what safety asks about. */
+  async submit(event, { front = false, confirmed = false } = {}) {
     event?.preventDefault();
     if (this.busy) return;
     this.clear();
     this.busy = true;
     set(this.button, { "aria-busy": "true" });
     try {
-      const job = await api.submit({ ...this.request(), ...(front ? { front } : {}) });
+      const job = await api.submit({ ...this.request(), ...(front ? { front } : {}), ...(confirmed ? { safety: "confirmed" } : {}) });
       this.seed.ran(job);
       this.remember();
       studio.say("submitted", job);
@@ -159,11 +168,14 @@ export class CsForm extends HTMLElement {
     const place = this.fields[PLACE[name] ?? name];
     if (!place || place.box.hidden) {
       set(this.alert, { text: error.message, hidden: null });
+      // What safety asks about, a person may confirm.
+      if (name === "safety") this.alert.append(" ", h("button", { type: "button", class: "cs-plain", text: "Draw it anyway", onclick: () => this.submit(null, { confirmed: true }) }));
       return;
     }
     set(place.error, { text: error.message, hidden: null });
     set(place.input, { "aria-invalid": "true", "aria-describedby": place.error.id });
-    if (this.advanced.contains(place.box)) this.advanced.open = true;
+    const folded = place.box.closest("details");
+    if (folded) folded.open = true;
     place.input.focus();
   }
 
@@ -205,7 +217,7 @@ export class CsForm extends HTMLElement {
     studio.show(tier);
     const facts = studio.facts();
     this.prompt.input.value = request.prompt;
-    for (const name of ["draft", "keep", "steps", "guidance"]) {
+    for (const name of NUMBERS) {
       const value = request[name];
       // The tier's own values stay unsaid, so that they follow when the tier is changed.
       this[name].value = value === null || value === undefined || value === facts?.[name] ? "" : String(value);
@@ -213,6 +225,7 @@ export class CsForm extends HTMLElement {
     this.negative.value = request.negative ?? "";
     this.seed.set(request.seed ?? request.seeds?.[0] ?? "");
     this.start.fill(request);
+    this.wishes.fill(request);
     const radio = [...this.sizes.querySelectorAll("input")].find((one) => one.value === request.size);
     if (radio) radio.checked = true;
     this.showPixels();
@@ -226,6 +239,13 @@ export class CsForm extends HTMLElement {
     this.start.use(picture);
     this.remember();
     (picture.role === "img2img" ? this.start.strength : this.prompt.input).focus();
+  }
+
+  /** A picture that the result must look like. */
+  resemble(picture) {
+    this.wishes.element.open = true;
+    this.wishes.likeness.use(picture);
+    this.wishes.element.scrollIntoView({ block: "nearest" });
   }
 
   /** A variation of a candidate: its request, started from its picture, with noise drawn anew each run. */
@@ -247,8 +267,8 @@ export class CsForm extends HTMLElement {
 
   // A reload loses nothing that was typed.
   remember() {
-    const kept = { prompt: this.prompt.input.value, ...this.seed.kept(), size: this.size(), start: this.start.picture };
-    for (const name of ["draft", "keep", "steps", "guidance", "negative"]) kept[name] = this[name].value;
+    const kept = { prompt: this.prompt.input.value, ...this.seed.kept(), size: this.size(), start: this.start.picture, wishes: this.wishes.kept() };
+    for (const name of [...NUMBERS, "negative"]) kept[name] = this[name].value;
     localStorage.setItem(REMEMBERED, JSON.stringify(kept));
   }
 
@@ -259,7 +279,8 @@ export class CsForm extends HTMLElement {
     this.seed.recall(kept);
     this.start.picture = kept.start ?? null;
     this.start.show();
-    for (const name of ["draft", "keep", "steps", "guidance", "negative"]) this[name].value = kept[name] ?? "";
+    this.wishes.recall(kept.wishes);
+    for (const name of [...NUMBERS, "negative"]) this[name].value = kept[name] ?? "";
   }
 }
 
