@@ -251,7 +251,8 @@ def readings_of(text: str) -> list[str]:
     signs = _spaced(_TOKENS.findall(_SIGNS.sub(lambda hit: hit.group().translate(_LOOKALIKES), folded)))
     letters = _spaced([_as_letters(token) for token in signs.split()])
     joined = _SPELLED.sub(lambda hit: hit.group().replace(" ", "") + " ", plain)
-    return list(dict.fromkeys((plain, letters, joined)))
+    after_article = _SPELLED.sub(lambda hit: f"{hit.group()[:2]}{hit.group()[2:].replace(' ', '')} ", plain)  # "a n u d e"
+    return list(dict.fromkeys((plain, letters, joined, after_article)))
 
 
 def _as_letters(token: str) -> str:
