@@ -1,8 +1,8 @@
-"""A request cut into what a worker takes at a time: small batches, so that first pictures come early and a crash loses little."""
+"""What a worker takes at a time: small batches, so that first pictures come early and a crash loses little."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -12,8 +12,7 @@ from models.cards import Finish
 from models.spec import ImageSpec, LoraUse
 
 if TYPE_CHECKING:
-    from models.cards import Catalogue, ModelCard
-    from pipelines.request import PictureId, Request
+    from models.cards import ModelCard
 
 Reader = TypeVar("Reader")
 Stage = Literal["draft", "final"]
@@ -73,39 +72,6 @@ class Draft:
         return cls(data["card"], ImageSpec(**spec), tuple(data["numbers"]), finish, **rest)
 
 
-def tasks_for(
-    request: Request,
-    catalogue: Catalogue,
-    image_path: Callable[[PictureId], Path] | None = None,
-    lora_path: Callable[[str], Path] | None = None,
-) -> list[Draft]:
-    """The batches of a request, in the order in which they are to be drawn; numbers 1..draft occur once each.
-
-    image_path: the file of a picture by its id, needed when the request starts from one; it raises what the picture lacks.
-    lora_path: the file of a LoRA by its name, needed when the request uses one. Raises NotFound for an unknown family or tier.
-    """
-    tier, card = catalogue.tier(request.family, request.tier)
-    width, height = tier.sizes[request.size]
-    spec = ImageSpec(
-        prompt=request.prompt,
-        negative=request.negative,
-        width=width,
-        height=height,
-        steps=request.steps,
-        guidance=request.guidance,
-        seeds=request.seeds,
-        loras=tuple(LoraUse(_needed(lora_path, "lora_path")(lora.name), lora.weight) for lora in request.loras),
-        image=_needed(image_path, "image_path")(request.image) if request.image is not None else None,
-        role=request.role,
-        strength=request.strength,
-    )
-    batches = even_batches(len(request.seeds), batch_size(card, tier.name))
-    return [
-        Draft(card.name, replace(spec, seeds=request.seeds[start:end]), tuple(range(start + 1, end + 1)), tier.finish)
-        for start, end in batches
-    ]
-
-
 def batch_size(card: ModelCard, tier: str) -> int:
     """The most candidates that ride in one task."""
     return (EMBEDDED_BATCH if card.embedded else BATCH)[tier]
@@ -118,7 +84,8 @@ def even_batches(count: int, size: int) -> list[tuple[int, int]]:
     return list(pairwise(edges))
 
 
-def _needed(reader: Reader | None, name: str) -> Reader:
+def needed(reader: Reader | None, name: str) -> Reader:
+    """`reader`, which a request of this kind needs."""
     if reader is None:
         raise TypeError(f"this request needs {name}")
     return reader

@@ -22,10 +22,11 @@ from typing import Any
 from models.cards import Catalogue
 from models.errors import BadInput
 from models.weights import Where, model_found
-from pipelines.request import Request
+from pipelines.plan import Plan
+from pipelines.profile import Profile
 from pipelines.tasks import Draft
 from studio import files
-from studio.choosing import as_scores, choose, record
+from studio.choosing import as_scores, for_stage, record
 from studio.profiles import Profiles
 from studio.settings import Settings
 from studio.store import Store, images
@@ -84,30 +85,43 @@ class Cache:
         known = self._known(list(keys.values()), who)
         return {number: known[key] for number, key in keys.items() if key in known}
 
-    def serve(self, db: sqlite3.Connection, job: int, request: Request, drafts: Sequence[Draft], found: Mapping[int, sqlite3.Row]) -> None:
-        """Fills a job that was just added with what was found, inside the transaction that adds it. A whole one is done at once."""
-        row = db.execute("SELECT created, profile_version FROM jobs WHERE id = ?", [job]).fetchone()
-        profile = self._profiles.at(request.profile, row["profile_version"])
-        for number, source in found.items():
-            path = files.picture_path(row["created"], job, number)
-            _link(self._folder / source["path"], self._folder / path)
-            details = json.loads(source["details"] or "{}")
-            image = images.mark_drawn(
-                db, job, number, path=path, width=source["width"], height=source["height"], seconds=source["seconds"], details=details
+    def serve(
+        self, db: sqlite3.Connection, job: sqlite3.Row, placed: Mapping[int, Draft], found: Mapping[int, sqlite3.Row], plan: Plan
+    ) -> None:
+        """Fills batches that were just added to a job, inside the transaction that adds them. placed: the batches by position; found: by
+        number, what `find` says of them. A batch that is served whole waits only to be measured by what nobody measured before."""
+        profile = self._profiles.at(job["profile"], job["profile_version"])
+        for position, draft in placed.items():
+            held_to = for_stage(profile, plan, draft.stage)
+            taken = [self._take(db, job, number, found[number], held_to, draft.card) for number in draft.numbers if number in found]
+            if len(taken) == len(draft.numbers):
+                self._close(db, job["id"], position, draft, measured=all(taken))
+        db.execute("UPDATE jobs SET served = served + ? WHERE id = ?", [len(found), job["id"]])
+
+    def _take(self, db: sqlite3.Connection, job: sqlite3.Row, number: int, source: sqlite3.Row, profile: Profile, card: str) -> bool:
+        """Serves one candidate; whether all that the profile asks for was measured of it."""
+        path = files.picture_path(job["created"], job["id"], number)
+        _link(self._folder / source["path"], self._folder / path)
+        details = json.loads(source["details"] or "{}")
+        image = images.mark_drawn(
+            db, job["id"], number, path=path, width=source["width"], height=source["height"], seconds=source["seconds"], details=details
+        )
+        assert image is not None
+        db.execute("UPDATE images SET served_from = ? WHERE id = ?", [source["id"], image])
+        db.execute("UPDATE cache SET used = ? WHERE image_id = ?", [now(), source["id"]])
+        db.execute("INSERT INTO cache (image_id, key, used) VALUES (?, ?, ?)", [image, source["key"], now()])
+        db.execute("INSERT INTO fingerprints SELECT ?, text FROM fingerprints WHERE image_id = ?", [image, source["id"]])
+        measured = as_scores(images.scores_of(self._store, [source["id"]])[source["id"]])
+        verdict = record(db, image, measured, profile, card)
+        return verdict.verdict == "rejected" or {score.dimension for score in measured} >= set(profile.asked())
+
+    def _close(self, db: sqlite3.Connection, job: int, position: int, draft: Draft, measured: bool) -> None:
+        db.execute("UPDATE tasks SET state = 'done' WHERE job_id = ? AND kind = 'draft' AND position = ?", [job, position])
+        if not measured:
+            db.execute(
+                "INSERT INTO tasks (job_id, kind, position, payload, state) VALUES (?, 'judge', ?, ?, 'waiting')",
+                [job, position, json.dumps({"numbers": list(draft.numbers)})],
             )
-            assert image is not None
-            db.execute("UPDATE images SET served_from = ? WHERE id = ?", [source["id"], image])
-            db.execute("UPDATE cache SET used = ? WHERE image_id = ?", [now(), source["id"]])
-            db.execute("INSERT INTO cache (image_id, key, used) VALUES (?, ?, ?)", [image, source["key"], now()])
-            measured = as_scores(images.scores_of(self._store, [source["id"]])[source["id"]])
-            record(db, image, measured, profile, drafts[0].card)
-        db.execute("UPDATE jobs SET served = ? WHERE id = ?", [len(found), job])
-        for position, draft in enumerate(drafts):
-            if all(number in found for number in draft.numbers):
-                db.execute("UPDATE tasks SET state = 'done' WHERE job_id = ? AND kind = 'draft' AND position = ?", [job, position])
-        if len(found) == request.draft:
-            choose(self._store, job, request.keep, drafts[0].card, profile)
-            db.execute("UPDATE jobs SET state = 'done', started = ?, finished = ? WHERE id = ?", [now(), now(), job])
 
     # How it is done.
 

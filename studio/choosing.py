@@ -5,26 +5,46 @@ import sqlite3
 from collections.abc import Sequence
 
 from models.spec import Score
-from pipelines.judge import Profile, judge, select
+from pipelines.funnel import Same, deliver
+from pipelines.judge import Profile, Verdict, judge, select
+from pipelines.plan import Plan
 from studio.store import Store, images
 
 
-def record(db: sqlite3.Connection, image: int, scores: Sequence[Score], profile: Profile, card: str) -> None:
-    """A picture's scores, held against the profile, inside the caller's transaction. One that fails by itself is rejected now; one
-    that passes has no verdict before it was compared with its siblings, which `choose` does."""
+def record(db: sqlite3.Connection, image: int, scores: Sequence[Score], profile: Profile, card: str) -> Verdict:
+    """A picture's scores, held against the profile, inside the caller's transaction; the verdict. One that fails by itself is rejected
+    now; one that passes has no verdict before it was compared with its siblings, which `choose` does."""
     verdict = judge(scores, profile, card)
     images.add_marks(db, image, verdict.marks)
     images.set_verdict(db, image, None if verdict.verdict == "spare" else verdict.verdict, verdict.reasons, None)
+    return verdict
 
 
-def choose(store: Store, job: int, keep: int, card: str, profile: Profile) -> list[int]:
-    """Verdicts over all measured candidates of a job, inside the caller's transaction; the ids of their pictures."""
-    rows = [row for row in images.of_job(store, job) if row["state"] == "drawn"]
+def choose(store: Store, rows: Sequence[images.Row], keep: int, profile: Profile, plan: Plan | None, same: Same) -> dict[int, Verdict]:
+    """Verdicts over the measured candidates among a job's `rows`, stored inside the caller's transaction; they are returned by number.
+
+    Finals are compared with finals and drafts with drafts, of which none is ever kept: what is delivered is a final.
+    """
     measured = images.scores_of(store, [row["id"] for row in rows])
-    ids = {row["number"]: row["id"] for row in rows if measured[row["id"]]}
-    for number, verdict in select({number: as_scores(measured[image]) for number, image in ids.items()}, keep, profile, card).items():
-        images.set_verdict(store.db, ids[number], verdict.verdict, verdict.reasons, verdict.rank)
-    return list(ids.values())
+    verdicts: dict[int, Verdict] = {}
+    for stage in ("draft", "final"):
+        chosen = [row for row in rows if row["state"] == "drawn" and row["stage"] == stage and measured[row["id"]]]
+        if not chosen:
+            continue
+        scores = {row["number"]: as_scores(measured[row["id"]]) for row in chosen}
+        found = select(scores, 0, for_stage(profile, plan, stage), chosen[0]["card"])
+        verdicts |= deliver(found, keep, same) if stage == "final" else found
+    for row in rows:
+        if (verdict := verdicts.get(row["number"])) is not None:
+            images.set_verdict(store.db, row["id"], verdict.verdict, verdict.reasons, verdict.rank)
+    return verdicts
+
+
+def for_stage(profile: Profile, plan: Plan | None, stage: str) -> Profile:
+    """The profile that pictures of a stage are held against: a draft may fail what finishing mends."""
+    if stage != "draft" or plan is None or not plan.lenient:
+        return profile
+    return profile.advised(plan.lenient)
 
 
 def as_scores(rows: Sequence[images.Row]) -> list[Score]:

@@ -39,15 +39,7 @@ class Saver:
     def about(self, job: int, draft: Draft) -> dict[str, Any]:
         """What every picture of a batch says about its job."""
         row = jobs.job_row(self._store, job)
-        line = images.lineage(self._store, row["parent"]) if row["parent"] is not None else []
-        request = jobs.request_of(row)
-        return {
-            "id": job,
-            "created": row["created"],
-            "request": request,
-            "card": draft.card,
-            "lineage": [ancestor["id"] for ancestor in line],
-        }
+        return {"id": job, "created": row["created"], "request": jobs.request_of(row), "card": draft.card}
 
     def save(self, task: Task, draft: Draft, number: int, picture: Picture, about: dict[str, Any]) -> None:
         """Returns at once while there is room in the pool."""
@@ -79,7 +71,8 @@ class Saver:
     def _save(self, task: Task, draft: Draft, number: int, picture: Picture, about: dict[str, Any]) -> None:
         try:
             path = files.picture_path(about["created"], task.job, number)
-            text = files.metadata(draft.spec, picture.seed, number, picture.image, draft.card, about, picture.details)
+            lineage = {"lineage": images.ancestors(self._store, task.job, number)}
+            text = files.metadata(draft.spec, picture.seed, number, picture.image, draft.card, about | lineage, picture.details)
             files.write_picture(self._folder, path, picture.image, text)
             key = self._cache.key(draft, picture.seed, picture.details)
             with self._store.write() as db:

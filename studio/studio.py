@@ -18,12 +18,15 @@ from models.memory import Machine
 from models.weights import find_weights, weights_found
 from models.words import read_prompt
 from pipelines.fields import text, whole
+from pipelines.plan import plan_for
 from pipelines.promote import promotion
 from pipelines.request import DRAFT_LIMIT, PROMPT_LIMIT, PictureId, Request
-from pipelines.tasks import tasks_for
+from pipelines.tasks import Draft
+from pipelines.wishes import PALETTE_LIMIT, RETRIES_LIMIT, TEXTS_LIMIT
 from studio import __version__, files
 from studio.cache import Cache, take_again
 from studio.events import Door, Hub, Message, Owner
+from studio.funnel import Funnel
 from studio.imports import Imports
 from studio.meaning import Meanings
 from studio.profiles import Profiles
@@ -99,6 +102,7 @@ class Studio:
         self.scorers = ScorerShelf(self.store, self.hub, self.shelf, models_dir)
         self.family = family or self.shelf.best_family()
         self._cache = Cache(self.store, data_dir, catalogue, engine, lambda: self.shelf.where, lambda: self._words)
+        self._funnel = Funnel(self.store, data_dir, self.profiles, self._cache)
         self._scripted = engine != "local"
         self._door = Door(self._hear)
         self._supervisor = Supervisor(
@@ -159,7 +163,9 @@ class Studio:
                 }
                 for family in self.catalogue.families.values()
             ],
-            "limits": {"draft": DRAFT_LIMIT, "prompt": PROMPT_LIMIT},
+            "limits": {
+                "draft": DRAFT_LIMIT, "prompt": PROMPT_LIMIT, "texts": TEXTS_LIMIT, "palette": PALETTE_LIMIT, "retries": RETRIES_LIMIT,
+            },
             **self.device(),
         }
 
@@ -186,7 +192,10 @@ class Studio:
         row = images.image_row(self.store, image, who)
         data: dict[object, object] = {"tier": tier, "draft": draft}
         to_tier, count = text(data, "tier", 80), whole(data, "draft", 1, DRAFT_LIMIT, 1)
-        made = Request.from_dict(jobs.request_of(jobs.job_row(self.store, row["job_id"])), self.catalogue, profiles=self.profiles.names())
+        asked = jobs.request_of(jobs.job_row(self.store, row["job_id"])) | {"ladder": False, "budget": None}
+        if row["stage"] == "draft":  # as it was drawn, not as it would have been finished
+            asked |= {"tier": row["tier"], "steps": row["steps"], "guidance": row["guidance"], "prompt": row["prompt"]}
+        made = Request.from_dict(asked, self.catalogue, profiles=self.profiles.names())
         return self._queue(promotion(made, image, row["seed"], to_tier, self.catalogue, count), who)
 
     def cancel(self, job: int, who: Who = LOCAL) -> Json:
@@ -253,33 +262,35 @@ class Studio:
     # How it is done.
 
     def _queue(self, request: Request, who: Who, placing: Placing = AS_IT_COMES, again: bool = False, confirmed: bool = False) -> Json:
-        drafts = tasks_for(request, self.catalogue, lambda image: self._start_picture(image, who))
+        plan = plan_for(request, self.catalogue, lambda image: self._start_picture(image, who, "image"), again=again)
+        if request.likeness is not None:
+            self._start_picture(request.likeness, who, "likeness")
         if request.parent is not None:
             self._ask_for("parent", request.parent, who)
-        for card in {draft.card for draft in drafts}:
+        for card in plan.cards:
             self.shelf.licences.require(self.catalogue.card(card))
             if not self._scripted:
                 find_weights(self.catalogue.card(card), self.shelf.where)
         self.safety.check(request.prompt, request.texts, who, confirmed)
-        found = {} if again else self._cache.find(drafts, who)
 
-        def begin(db: sqlite3.Connection, job: int) -> None:
+        def begin(db: sqlite3.Connection, job: int, placed: Mapping[int, Draft]) -> None:
             self.profiles.stamp(db, job, request.profile)
-            self._cache.serve(db, job, request, drafts, found)
+            self._funnel.begin(db, job, placed)
 
-        job = jobs.add_job(self.store, request, drafts, who.name, placing, begin)
-        if isinstance(request.image, str):
-            self.imports.used(request.image, who)
+        job = jobs.add_job(self.store, request, plan, who.name, placing, begin)
+        for picture in (request.image, request.likeness):
+            if isinstance(picture, str):
+                self.imports.used(picture, who)
         self.queue_changed([job])
         return self.job(job, who)
 
-    def _start_picture(self, image: PictureId, who: Who) -> Path:
+    def _start_picture(self, image: PictureId, who: Who, field: str) -> Path:
         if isinstance(image, str):
             try:
                 return self.imports.file(image, who)
             except NotFound as error:
-                raise BadInput("image", error.what, error.why, error.todo) from error
-        self._ask_for("image", image, who)
+                raise BadInput(field, error.what, error.why, error.todo) from error
+        self._ask_for(field, image, who)
         return self.picture_file(image, who)
 
     def _ask_for(self, field: str, image: int, who: Who) -> None:

@@ -33,10 +33,12 @@ from studio.cache import Cache
 from studio.config import WorkerSetup, quiet_libraries
 from studio.engines import Engines
 from studio.foresight import hold_seconds
+from studio.funnel import Funnel
 from studio.judging import Judge
 from studio.licences import licence_of
 from studio.meaning import Reading
 from studio.pace import Pace
+from studio.profiles import Profiles
 from studio.saving import Saver
 from studio.settings import Settings
 from studio.shelf import shelves
@@ -72,12 +74,13 @@ class Worker:
         folder, settings, models_dir = Path(setup.data_dir), Settings(store), Path(setup.models_dir) if setup.models_dir else None
         where = partial(shelves, settings, models_dir)
         self.engines = Engines(setup.engine, catalogue, setup.device, where, setup.lowvram)
-        self.judge = Judge(store, Path(setup.data_dir), catalogue, self.engines.scorers)
         self.reading: Reading | None = None
         if self.engines.kind != "scripted":
             _, card = catalogue.tier(setup.family, "preview")
             self.reading = Reading(store, card, where, prompt_encoder(card, where), self.tell)
         cache = Cache(store, folder, catalogue, setup.engine, where, lambda: self.engines.words)
+        profiles = Profiles(store)
+        self.judge = Judge(store, folder, catalogue, profiles, Funnel(store, folder, profiles, cache), self.engines.scorers)
         self.saver = Saver(store, folder, self.tell, self.wake, self.fail, cache)
 
     def tell(self, event: str, **message: object) -> None:

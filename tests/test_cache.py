@@ -14,8 +14,9 @@ from studios import ended
 from models.cards import Finish, load_catalogue
 from models.errors import BadInput
 from models.spec import LoraUse
+from pipelines.plan import plan_for
 from pipelines.request import Request
-from pipelines.tasks import Draft, tasks_for
+from pipelines.tasks import Draft
 from studio.cache import Cache, file_hash, inputs_of, key_of
 from studio.store.db import days_ago
 from studio.store.people import Who
@@ -150,7 +151,8 @@ def test_weights_are_told_apart(studio, tmp_path):
     weights.write_bytes(b"0" * 64)
     cards = dict(CATALOGUE.cards) | {"embedded": replace(CATALOGUE.card("embedded"), repo=str(folder))}
     cache = Cache(studio.store, tmp_path, replace(CATALOGUE, cards=cards), "local", lambda: None, lambda: "CPU")
-    [draft, *_] = tasks_for(Request.from_dict(ASKED, CATALOGUE), CATALOGUE)
+    request = Request.from_dict(ASKED, CATALOGUE)
+    [draft, *_] = plan_for(request, CATALOGUE).first(request.seeds)
     key = cache.key(draft, 100, {"precision": "fp32"})
     assert key and key == cache.key(draft, 100, {"precision": "fp32"})
     assert cache.key(draft, 100, {"precision": "bf16"}) != key
@@ -162,7 +164,8 @@ def test_weights_are_told_apart(studio, tmp_path):
 
 
 def base() -> Draft:
-    [draft, *_] = tasks_for(Request.from_dict(ASKED | {"tier": "premium"}, CATALOGUE), CATALOGUE)
+    request = Request.from_dict(ASKED | {"tier": "premium"}, CATALOGUE)
+    [draft, *_] = plan_for(request, CATALOGUE).first(request.seeds)
     return draft
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 from models.cards import load_catalogue
 from pipelines.metadata import Found, read, texts_of
 from pipelines.metadata.form import Filled, card_of, fill
+from pipelines.plan import plan_for
 from pipelines.request import Request
 from studio import files
 
@@ -185,9 +186,7 @@ def test_our_own_file_gives_its_request_back(tmp_path):
     request = Request.from_dict(
         {"prompt": "a red mug", "tier": "premium", "size": "banner", "seed": 40, "draft": 3, "negative": "dust", "guidance": 4.5}, CATALOGUE
     )
-    from pipelines.tasks import tasks_for
-
-    [draft, *_] = tasks_for(request, CATALOGUE)
+    [draft, *_] = plan_for(request, CATALOGUE).first(request.seeds)
     image = foreign.seed_picture(41, 896, 320)
     about = {"id": 7, "request": request.to_dict(), "card": draft.card, "lineage": []}
     files.write_picture(tmp_path, "outputs/x/1.png", image, files.metadata(draft.spec, 41, 2, image, draft.card, about, {}))

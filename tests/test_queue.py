@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from models.cards import Catalogue
+from pipelines.plan import plan_for
 from pipelines.request import Request
-from pipelines.tasks import tasks_for
 from studio.store import Store, images, jobs
 from studio.store.jobs import NotNow, Task
 from studio.store.people import LOCAL
@@ -24,7 +24,7 @@ def store(tmp_path: Path):
 
 def add(store: Store, shipped: Catalogue, **fields) -> int:
     request = Request.from_dict({"prompt": "a red mug"} | fields, shipped)
-    return jobs.add_job(store, request, tasks_for(request, shipped), LOCAL.name)
+    return jobs.add_job(store, request, plan_for(request, shipped), LOCAL.name)
 
 
 def draw(store: Store, task: Task, *numbers: int) -> None:

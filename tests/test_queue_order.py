@@ -14,8 +14,8 @@ from studios import ended
 
 from models.cards import Catalogue
 from models.errors import BadInput, NotFound
+from pipelines.plan import plan_for
 from pipelines.request import Request
-from pipelines.tasks import tasks_for
 from studio.doors import make_app
 from studio.doors.base import who_asks
 from studio.foresight import Waiting, foresee
@@ -43,7 +43,7 @@ def people(store: Store) -> None:
 
 def add(store: Store, shipped: Catalogue, who: Who = LOCAL, draft: int = 1, placing: Placing = jobs.AS_IT_COMES, **fields) -> int:
     request = Request.from_dict({"prompt": "a red mug", "draft": draft} | fields, shipped)
-    return jobs.add_job(store, request, tasks_for(request, shipped), who.name, placing)
+    return jobs.add_job(store, request, plan_for(request, shipped), who.name, placing)
 
 
 def work(store: Store, most: int = 1000, loaded: str | None = None) -> list[int]:

@@ -31,7 +31,7 @@ JOB = {
 IMAGE = {
     "id", "job", "number", "seed", "state", "width", "height", "url", "thumb", "verdict", "reasons", "kept_by_person", "rank", "scores",
     "tier", "card", "prompt", "created", "parent", "children", "steps", "guidance", "seconds", "rating", "note",
-    "tags", "boards", "trashed", "shared", "person", "mine", "served_from", "pinned", "stage", "round", "finished",
+    "tags", "boards", "trashed", "shared", "person", "mine", "served_from", "pinned", "stage", "round", "finished", "comments",
 }  # fmt: skip
 SCORE = {"dimension", "value", "threshold", "bound", "passed", "hard", "note", "scorer", "version", "percentile", "title", "unit", "better"}
 
@@ -72,7 +72,8 @@ def error(answer: httpx.Response, status: int) -> dict[str, Any]:
 def test_the_studio_says_what_it_offers(door):
     about = door.get("/api/studio").json()
     assert set(about) == {"version", "person", "admin", "login", "projects", "family", "families", "limits", "device", "queued", "paused"}
-    assert (about["family"], about["limits"], about["queued"]) == ("embedded", {"draft": 240, "prompt": 4000}, 0)
+    limits = {"draft": 240, "prompt": 4000, "texts": 8, "palette": 12, "retries": 8}
+    assert (about["family"], about["limits"], about["queued"]) == ("embedded", limits, 0)
     embedded = next(family for family in about["families"] if family["name"] == "embedded")
     assert [tier["name"] for tier in embedded["tiers"]] == ["preview", "standard", "premium"]
     preview = embedded["tiers"][0]

@@ -9,8 +9,8 @@ import pytest
 
 from models.errors import BadInput, NotFound, Unavailable
 from pipelines.judge import Mark
+from pipelines.plan import plan_for
 from pipelines.request import Request
-from pipelines.tasks import tasks_for
 from studio.store import Store, history, images, jobs
 from studio.store.jobs import NotNow
 from studio.store.people import LOCAL, Who
@@ -28,7 +28,7 @@ def store(tmp_path: Path):
 
 def add(store: Store, shipped, **fields) -> int:
     request = Request.from_dict({"prompt": "a red mug"} | fields, shipped)
-    return jobs.add_job(store, request, tasks_for(request, shipped), LOCAL.name)
+    return jobs.add_job(store, request, plan_for(request, shipped), LOCAL.name)
 
 
 def drawn(store: Store, job: int) -> list[int]:

@@ -13,15 +13,17 @@ from hypothesis import strategies as st
 from models.cards import load_catalogue
 from models.scripted import ScriptedEngine
 from models.spec import Picture
+from pipelines.plan import plan_for
 from pipelines.request import Request
-from pipelines.tasks import Draft, even_batches, tasks_for
+from pipelines.tasks import Draft, even_batches
 
 CATALOGUE = load_catalogue()
 
 
 def tasks(**data) -> list[Draft]:
     request = Request.from_dict({"prompt": "a red mug", "seed": 100, **data}, CATALOGUE, loras=("foil",))
-    return tasks_for(request, CATALOGUE, lambda image: Path(f"{image}.png"), lambda name: Path(f"{name}.safetensors"))
+    plan = plan_for(request, CATALOGUE, lambda image: Path(f"{image}.png"), lambda name: Path(f"{name}.safetensors"))
+    return plan.first(request.seeds)
 
 
 def test_eight_previews_of_the_embedded_family_ride_together():

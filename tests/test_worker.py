@@ -20,8 +20,8 @@ from studios import ended, wait_for
 from models.cards import Catalogue
 from models.errors import OutOfMemory
 from models.scripted import ScriptedEngine, seed_picture
+from pipelines.plan import plan_for
 from pipelines.request import Request
-from pipelines.tasks import tasks_for
 from studio.config import WorkerSetup
 from studio.store import Store, images, jobs
 from studio.store.people import LOCAL
@@ -235,7 +235,7 @@ def worker(tmp_path: Path, shipped: Catalogue) -> Iterator[Worker]:
 
 def add(worker: Worker, **fields) -> int:
     request = Request.from_dict({"prompt": "a red mug"} | fields, worker.catalogue)
-    return jobs.add_job(worker.store, request, tasks_for(request, worker.catalogue), LOCAL.name)
+    return jobs.add_job(worker.store, request, plan_for(request, worker.catalogue), LOCAL.name)
 
 
 def work(worker: Worker) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from models.errors import NotFound
 from pipelines.judge import Mark
-from studio.store import signals
+from studio.store import signals, verdicts
 from studio.store.db import Store, now
 from studio.store.jobs import LARGEST_ID, NotNow
 from studio.store.people import EVERYONE, Who, visible
@@ -69,6 +69,12 @@ def lineage(store: Store, image: int, who: Who | None = None) -> list[sqlite3.Ro
     return [row for row in rows if who is None or _shown(row, who)]
 
 
+def ancestors(store: Store, job: int, number: int) -> list[int]:
+    """The pictures that a candidate is made from, oldest first."""
+    row = store.db.execute("SELECT parent FROM images WHERE job_id = ? AND number = ?", [job, number]).fetchone()
+    return [] if row["parent"] is None else [ancestor["id"] for ancestor in lineage(store, row["parent"])]
+
+
 def _shown(row: sqlite3.Row, who: Who) -> bool:
     return row["person"] == who.name or (row["trashed"] is None and who.sees(row["person"], row["shared"]))
 
@@ -92,6 +98,7 @@ def keep(store: Store, image: int, choice: bool | None, who: Who) -> None:
         raise NotNow(f"Picture {image} cannot be kept or rejected.", f"It is {row['state']}.")
     with store.write() as db:
         signals.flagged(db, [image], choice)
+        verdicts.flagged(db, [image], choice)
         db.execute("UPDATE images SET kept_by_person = ? WHERE id = ?", [choice, image])
 
 

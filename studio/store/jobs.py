@@ -4,15 +4,18 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from models.errors import NotFound, StudioError
+from pipelines.funnel import End
+from pipelines.plan import Plan
 from pipelines.request import Request
 from pipelines.tasks import Draft
 from studio.store.db import Store, now
 from studio.store.people import Who, visible
+from studio.store.rounds import add_batches
 from studio.store.turns import ACTIVE, next_task
 
 ATTEMPTS = 3
@@ -50,42 +53,29 @@ AS_IT_COMES = Placing()
 def add_job(
     store: Store,
     request: Request,
-    drafts: Sequence[Draft],
+    plan: Plan,
     person: str,
     placing: Placing = AS_IT_COMES,
-    then: Callable[[sqlite3.Connection, int], None] | None = None,
+    then: Callable[[sqlite3.Connection, int, Mapping[int, Draft]], None] | None = None,
 ) -> int:
-    """Queues a job with its tasks and one image row a candidate; its id. then: called with it in the same transaction."""
+    """Queues a job with its first round; its id. then: called in the same transaction, with it and its batches by position."""
     created = now()
-    card = drafts[0].card
+    card = plan.final.card
     before_mine = f"SELECT min(coalesce(place, id)) - 1 FROM jobs WHERE state IN {ACTIVE} AND person = ? AND priority = ?"
     with store.write() as db:
         job = db.execute(
             "INSERT INTO jobs (person, state, request, prompt, family, tier, card, draft, keep, steps, guidance, profile, created, parent,"
-            " priority, not_before, ladder, rounds, place) VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+            " priority, not_before, ladder, rounds, plan, place) VALUES (?, 'queued', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
             f" CASE WHEN ? THEN ({before_mine}) END)",
             [person, json.dumps(request.to_dict()), request.prompt, request.family, request.tier, card, request.draft, request.keep,
              request.steps, request.guidance, request.profile, created, request.parent, placing.priority, placing.not_before,
-             request.ladder, request.retries + 1, placing.front, person, placing.priority],
+             request.ladder, request.retries + 1, json.dumps(plan.to_dict()), placing.front, person, placing.priority],
         ).lastrowid  # fmt: skip
         assert job is not None
-        for position, draft in enumerate(drafts):
-            db.execute(
-                "INSERT INTO tasks (job_id, kind, position, payload, state) VALUES (?, 'draft', ?, ?, 'waiting')",
-                [job, position, json.dumps(draft.to_dict())],
-            )
-        candidates = [(number, seed, draft) for draft in drafts for number, seed in zip(draft.numbers, draft.spec.seeds, strict=True)]
-        db.executemany(
-            "INSERT INTO images (job_id, number, person, state, seed, width, height, tier, card, prompt, steps, guidance, parent)"
-            " VALUES (?, ?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                [job, number, person, seed, draft.spec.width, draft.spec.height, request.tier, draft.card, request.prompt,
-                 draft.spec.steps, draft.spec.guidance, request.parent]
-                for number, seed, draft in sorted(candidates, key=lambda candidate: candidate[0])
-            ],
-        )  # fmt: skip
+        drafts = plan.first(request.seeds)
+        placed = add_batches(db, job, person, drafts, {number: request.parent for draft in drafts for number in draft.numbers})
         if then is not None:
-            then(db, job)
+            then(db, job, placed)
     return job
 
 
@@ -113,8 +103,8 @@ def all_open(store: Store) -> list[sqlite3.Row]:
 
 def asked_for(store: Store, card: str) -> bool:
     """Whether a job that has not ended draws with this card."""
-    row = store.db.execute("SELECT 1 FROM jobs WHERE card = ? AND state IN ('queued', 'running') LIMIT 1", [card]).fetchone()
-    return row is not None
+    drawn_by = "jobs.card = ?1 OR EXISTS (SELECT 1 FROM images WHERE images.job_id = jobs.id AND images.card = ?1)"
+    return store.db.execute(f"SELECT 1 FROM jobs WHERE state IN {ACTIVE} AND ({drawn_by}) LIMIT 1", [card]).fetchone() is not None
 
 
 def count_queued(store: Store) -> int:
@@ -134,7 +124,7 @@ def cancel_job(store: Store, job: int, who: Who) -> None:
         if row is None:
             state = db.execute("SELECT state FROM jobs WHERE id = ?", [job]).fetchone()["state"]
             raise NotNow(f"Job {job} cannot be cancelled.", f"It is {state}.")
-        _drop_waiting(db, "job_id = ?", [job])
+        drop_waiting(db, job)
 
 
 def request_of(row: sqlite3.Row) -> dict[str, Any]:
@@ -222,7 +212,7 @@ def fail_in(db: sqlite3.Connection, task: Task, what: str, why: str, todo: str) 
     if task.kind == "draft":
         close_draft(db, task, stopped=True)
     db.execute("UPDATE tasks SET state = 'failed', worker = NULL, lease_until = NULL WHERE id = ?", [task.id])
-    _drop_waiting(db, "job_id = ?", [task.job])
+    drop_waiting(db, task.job)
 
 
 def missing(store: Store, job: int, numbers: Iterable[int]) -> set[int]:
@@ -270,6 +260,11 @@ def close_draft(db: sqlite3.Connection, task: Task, stopped: bool) -> bool:
     return True
 
 
+def drop_waiting(db: sqlite3.Connection, job: int) -> None:
+    """Ends those batches of a job that nobody holds, inside the caller's transaction: what was not drawn yet will not come."""
+    _drop_waiting(db, "job_id = ?", [job])
+
+
 def _drop_waiting(db: sqlite3.Connection, where: str, values: Sequence[object]) -> None:
     """Ends the batches of ended jobs that no worker holds. What a worker that is gone had drawn of them is still scored."""
     for row in db.execute(
@@ -286,8 +281,12 @@ def close_judge(db: sqlite3.Connection, task: Task) -> bool:
     return left == 0
 
 
-def finish_job(db: sqlite3.Connection, job: int) -> None:
-    db.execute("UPDATE jobs SET state = 'done', finished = ? WHERE id = ? AND state = 'running'", [now(), job])
+def finish_job(db: sqlite3.Connection, job: int, end: End | None = None) -> None:
+    """Ends a job that is open, with what became of it, inside the caller's transaction."""
+    db.execute(
+        f"UPDATE jobs SET state = 'done', started = coalesce(started, ?), finished = ?, outcome = ? WHERE id = ? AND state IN {ACTIVE}",
+        [now(), now(), json.dumps(end.to_dict()) if end else None, job],
+    )
 
 
 def draft_of(store: Store, task: Task) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import sqlite3
 from studio.store.db import Store
 
 ACTIVE = "('queued', 'running')"
+_WAITING = "FROM tasks WHERE tasks.job_id = jobs.id AND tasks.kind = 'draft' AND tasks.state = 'waiting'"
 
 # Settings with the reason as their value; "" or absent: not paused. An admin's word and the studio's own (a disk nearly full) are
 # apart, so that neither takes back what the other said.
@@ -40,8 +41,9 @@ def next_task(db: sqlite3.Connection, at: str, loaded: str | None = None) -> int
     job = db.execute(
         f"""SELECT jobs.id, jobs.person FROM jobs LEFT JOIN turns ON turns.person = jobs.person
         WHERE jobs.state IN {ACTIVE} AND NOT jobs.paused AND (jobs.not_before IS NULL OR jobs.not_before <= ?)
-            AND EXISTS (SELECT 1 FROM tasks WHERE tasks.job_id = jobs.id AND tasks.kind = 'draft' AND tasks.state = 'waiting')
-        ORDER BY jobs.priority DESC, jobs.card IS NOT ?, coalesce(turns.served, 0), jobs.person, coalesce(jobs.place, jobs.id), jobs.id
+            AND EXISTS (SELECT 1 {_WAITING})
+        ORDER BY jobs.priority DESC, coalesce((SELECT tasks.card {_WAITING} ORDER BY position LIMIT 1), jobs.card) IS NOT ?,
+            coalesce(turns.served, 0), jobs.person, coalesce(jobs.place, jobs.id), jobs.id
         LIMIT 1""",
         [at, loaded],
     ).fetchone()

@@ -16,3 +16,8 @@ def funnel(db: Database) -> None:
     db.execute("ALTER TABLE jobs ADD COLUMN rounds INTEGER NOT NULL DEFAULT 1")  # that there may be
     db.execute("ALTER TABLE jobs ADD COLUMN outcome TEXT")  # JSON: passed, asked, rounds, why, text; NULL until it is decided
     db.execute("ALTER TABLE tasks ADD COLUMN card TEXT")  # who draws the batch; NULL: the job's card
+    db.execute("ALTER TABLE jobs ADD COLUMN plan TEXT")  # JSON of a pipelines Plan
+    db.execute(
+        "CREATE TABLE fingerprints (image_id INTEGER PRIMARY KEY REFERENCES images(id) ON DELETE CASCADE, text TEXT NOT NULL)"
+        # what tells a picture that passed from its near-duplicates
+    )
