@@ -98,7 +98,7 @@ export class Frame {
     this.badge.textContent = VERDICTS[verdict] ?? "";
     const byHand = image.kept_by_person !== null && image.kept_by_person !== undefined;
     if (byHand) this.badge.append(h("span", { class: "cs-hand", text: " by you", title: "Decided by a person" }));
-    const drawing = marks(image.scores);
+    const drawing = marks(image);
     this.marks.replaceWith(drawing);
     this.marks = drawing;
     this.explain(image, verdict);

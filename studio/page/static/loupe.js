@@ -5,8 +5,9 @@ import { openCompare } from "./compare.js";
 import { culling, vary } from "./cull.js";
 import { deeds } from "./deeds.js";
 import { Dialog } from "./dialog.js";
-import { VERDICTS, standing, verdictSaid } from "./frame.js";
-import { bound, duration, figure, h, icon, set, words } from "./dom.js";
+import { VERDICTS, verdictSaid } from "./frame.js";
+import { Measures } from "./measures.js";
+import { duration, h, icon, set } from "./dom.js";
 import { Notes } from "./notes.js";
 import { Stars, starred } from "./stars.js";
 import { studio } from "./studio.js";
@@ -33,7 +34,7 @@ class Loupe extends Dialog {
     this.prompt = h("p", { class: "cs-loupe-prompt" });
     this.actions = h("div", { class: "cs-actions" });
     this.trouble = h("p", { class: "cs-error", role: "alert", hidden: true });
-    this.scores = h("div", { class: "cs-scores" });
+    this.measures = new Measures({ leave: () => this.leave() });
     this.facts = h("dl", { class: "cs-parameters" });
     this.notes = new Notes();
     this.lineage = h("div", { class: "cs-lineage" });
@@ -51,7 +52,7 @@ class Loupe extends Dialog {
     side.append(
       h("div", { class: "cs-side-head" }, title, this.verdict, this.stars.element, this.zoomed, close),
       this.prompt, this.actions, this.trouble,
-      part("Scores", this.scores),
+      part("Scores", this.measures.element),
       part("Tags and note", this.notes.element),
       (this.family = part("Lineage", this.lineage)),
       part("Parameters", this.facts),
@@ -90,7 +91,7 @@ class Loupe extends Dialog {
     this.element.dataset.verdict = image.verdict ?? "";
     this.verdict.textContent = VERDICTS[image.verdict] ?? "";
     this.prompt.textContent = image.prompt;
-    this.scores.replaceChildren(...(image.scores.length ? image.scores.map((score) => bar(score, image.scores)) : [h("p", { class: "cs-quiet", text: "Not measured yet." })]));
+    this.measures.show(image);
     this.buttons(image, null);
     const at = this.images.findIndex((one) => one.id === image.id);
     const focused = document.activeElement;
@@ -214,6 +215,12 @@ class Loupe extends Dialog {
     setTimeout(() => (button.textContent = "Copy seed"), 1800);
   }
 
+  /** Closes for another tab, which takes the focus. */
+  leave() {
+    this.from = null;
+    this.close();
+  }
+
   go(step) {
     const at = this.images.findIndex((one) => one.id === this.image.id);
     const next = this.images[Math.min(this.images.length - 1, Math.max(0, at + step))];
@@ -247,27 +254,4 @@ class Loupe extends Dialog {
     super.closed();
     if (onSheet) studio.say("frame", this.image);
   }
-}
-
-/** A score as a bar, with a tick at the threshold and the side that fails shaded. */
-function bar(score, all) {
-  const most = all.every(({ value, threshold }) => Math.abs(value ?? 0) <= 1 && Math.abs(threshold ?? 0) <= 1) ? 1 : 100;
-  const percent = (value) => `${Math.min(100, Math.max(0, (value / most) * 100))}%`;
-  const below = score.bound === "<=";
-  const track = h("div", { class: "cs-track" });
-  if (score.value !== null) {
-    const fill = h("span", { class: "cs-fill" });
-    fill.style.width = percent(score.value);
-    track.append(fill);
-  }
-  if (score.threshold !== null && score.threshold !== undefined) {
-    const tick = h("span", { class: "cs-tick" });
-    tick.style.left = percent(score.threshold);
-    track.append(tick);
-  }
-  const limit = score.threshold === null || score.threshold === undefined ? "" : `${below ? "at most" : "at least"} ${bound(score.threshold)}${score.hard ? "" : ", advice only"}`;
-  const place = score.percentile === null || score.percentile === undefined ? "" : `higher than ${Math.round(score.percentile)} % so far`;
-  const note = score.value === null ? score.note : [limit, place].filter(Boolean).join(" · ");
-  return h("div", { class: "cs-score", data: { standing: standing(score) }, title: `${score.scorer} ${score.version}` },
-    icon(standing(score)), h("span", { class: "cs-score-name", text: words(score.dimension) }), h("b", { text: score.value === null ? "not scored" : figure(score.value) }), track, h("span", { class: "cs-score-note", text: note }));
 }

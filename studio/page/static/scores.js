@@ -89,11 +89,14 @@ export function why({ reasons, scores }) {
   return reasons.length > 1 ? `${first} +${reasons.length - 1}` : first;
 }
 
-/** A mark for each dimension that a picture is held against, in the order of the profile: one drawing, however many they are. */
-export function marks(scores) {
+/**
+ * A mark for each dimension that a picture is held against, in the order of the profile: one drawing, however many they are. What could
+ * not be measured has one only where a person has to look for it.
+ */
+export function marks({ scores, reasons }) {
   const paths = { pass: "", fail: "", warn: "", none: "" };
   let boxes = "";
-  const shown = scores.filter(HELD);
+  const shown = scores.filter((score) => HELD(score) && (score.value !== null || reasons.some((reason) => reason.startsWith(`${score.dimension} `))));
   shown.forEach((score, i) => {
     const state = standing(score);
     paths[state] += `M${i * PITCH} 0${GLYPHS[state]}`;

@@ -14,6 +14,7 @@ const OLDER = 165;
 const SKETCH = [[24, 132], [240, 108]];
 const LARGEST = 420;
 const LEAST = { large: 148, dense: 116, sketch: 100 }; // pixels wide: number, verdict and reason still fit
+const NARROW = 560;
 const CHOICES = { kept: "Kept", spare: "Spare", review: "To review", rejected: "Rejected" };
 
 const eye = new IntersectionObserver((seen) => {
@@ -126,8 +127,8 @@ export class Strip {
     const sketch = this.stage === "draft";
     const large = (sketch ? SKETCH : LATEST).find(([most]) => count <= most)?.[1] ?? (sketch ? SKETCH : LATEST).at(-1)[1];
     const dense = !sketch && count > CALM;
-    const side = sketch || latest || dense ? large : Math.min(large, OLDER);
     const least = sketch ? LEAST.sketch : dense ? LEAST.dense : LEAST.large;
+    const side = width < NARROW && dense ? least : sketch || latest || dense ? large : Math.min(large, OLDER);
     // Frames of every shape take the same area: a banner is wide and low, a 9:16 narrow and high.
     const of = (one) => Math.max(least, one * Math.sqrt(this.aspect));
     const most = Math.max(width < 400 && this.aspect > 1.6 ? 1 : 2, Math.floor(width / of(side)));

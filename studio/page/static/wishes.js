@@ -8,6 +8,7 @@ import { studio } from "./studio.js";
 
 const USUAL = "generic";
 const LIMITS = { texts: 8, palette: 12, retries: 8 };
+const NAMED = 5; // of what a profile asks for; the rest is in its tab
 const NUMBERS = ["retries", "images", "seconds"];
 
 export class Wishes {
@@ -176,7 +177,10 @@ const whereOther = (value, usual) => (value === undefined || value === null || v
 
 /** The profile's own words, and what it asks for: "Rejects by resolution, sharpness; advises on adherence." */
 function askedBy({ about, asks }) {
-  const named = (list) => list.map(({ title }) => (/^[A-Z][a-z]/.test(title) ? title[0].toLowerCase() + title.slice(1) : title)).join(", ");
+  const named = (list) => {
+    const titles = list.map(({ title }) => (/^[A-Z][a-z]/.test(title) ? title[0].toLowerCase() + title.slice(1) : title));
+    return titles.length > NAMED + 1 ? `${titles.slice(0, NAMED).join(", ")} and ${titles.length - NAMED} more` : titles.join(", ");
+  };
   const gates = asks.filter(({ gate }) => gate !== "advisory");
   const advice = asks.filter(({ gate }) => gate === "advisory");
   return [about, gates.length ? `Rejects by ${named(gates)}${advice.length ? `; advises on ${named(advice)}` : ""}.` : ""].filter(Boolean).join(" ");
