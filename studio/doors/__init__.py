@@ -12,7 +12,23 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from models.errors import BadInput, NotFound, OutOfMemory, StudioError, Unavailable
-from studio.doors import archive, comments, history, imports, insights, login, models, people, profiles, queue, review, safety, scorers, settings, work
+from studio.doors import (
+    archive,
+    comments,
+    history,
+    imports,
+    insights,
+    login,
+    models,
+    people,
+    profiles,
+    queue,
+    review,
+    safety,
+    scorers,
+    settings,
+    work,
+)
 from studio.doors.base import Json
 from studio.gate import Gate
 from studio.guard import Guard
@@ -25,8 +41,9 @@ log = logging.getLogger(__name__)
 
 # A room is a function from the studio to its routes.
 ROOMS: tuple[Callable[[Studio], APIRouter], ...] = (
-    work.api, work.pictures, queue.api, history.api, history.boards, comments.api, insights.api, archive.api, imports.api, imports.pictures, models.api,
-    people.api, profiles.api, review.api, review.thresholds, safety.api, scorers.api, settings.api, login.pages,
+    work.api, work.pictures, queue.api, history.api, history.boards, comments.api, insights.api, archive.api, imports.api,
+    imports.pictures, models.api, people.api, profiles.api, review.api, review.thresholds, safety.api, scorers.api, settings.api,
+    login.pages,
 )  # fmt: skip
 PATROL_SECONDS = 20.0
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
