@@ -119,6 +119,11 @@ def add_marks(db: sqlite3.Connection, image: int, marks: Iterable[Mark]) -> None
         )  # fmt: skip
 
 
+def forget_unscored(db: sqlite3.Connection, image: int, dimensions: Iterable[str]) -> None:
+    """Takes back that these could not be measured, inside the caller's transaction."""
+    db.executemany("DELETE FROM scores WHERE image_id = ? AND dimension = ? AND value IS NULL", [(image, name) for name in dimensions])
+
+
 def scores_of(store: Store, ids: Sequence[int]) -> dict[int, list[sqlite3.Row]]:
     """Scores by picture, in the order they were measured."""
     found: dict[int, list[sqlite3.Row]] = {image: [] for image in ids}

@@ -8,7 +8,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from studio.store import signals
+from studio.store import signals, verdicts
 from studio.store.db import now
 
 TAGS_LIMIT = 50  # of one picture
@@ -33,6 +33,7 @@ def rate(db: sqlite3.Connection, images: Collection[int], rating: int | None) ->
 
 def keep(db: sqlite3.Connection, images: Collection[int], choice: bool | None) -> None:
     signals.flagged(db, images, choice)
+    verdicts.flagged(db, images, choice)
     db.executemany("UPDATE images SET kept_by_person = ? WHERE id = ?", [(choice, image) for image in images])
 
 
