@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from models.scorers.catalogue import Dimensions, load_scorers
-from studio.store import boards, images
+from studio.store import boards, comments, images
 from studio.store.db import Store
 from studio.store.people import Who
 from studio.store.pins import pinned
@@ -60,11 +60,12 @@ def image_views(store: Store, rows: Sequence[sqlite3.Row], percentiles: Percenti
     ids = [row["id"] for row in rows]
     scores, made_from, finals = images.scores_of(store, ids), images.children(store, ids, who), images.finals_of(store, ids)
     placed = boards.boards_of(store, ids, who) if who is not None else {}
-    in_library = pinned(store, ids)
+    in_library, said = pinned(store, ids), comments.counts(store, ids)
     return [
         _image_view(row, scores[row["id"]], made_from[row["id"]], percentiles)
         | {"finished": finals.get(row["id"])}
         | {"boards": placed.get(row["id"], []), "mine": who is not None and row["person"] == who.name, "pinned": row["id"] in in_library}
+        | {"comments": said.get(row["id"], 0)}
         for row in rows
     ]
 
