@@ -17,9 +17,10 @@ from pipelines.judge import Profile, judge
 from pipelines.tasks import Draft
 from pipelines.wishes import quoted
 from studio import files
-from studio.choosing import for_stage, record
+from studio.choosing import as_scores, for_stage, record
 from studio.funnel import Funnel
 from studio.profiles import Profiles
+from studio.safety import PictureIncidents, Safety
 from studio.store import Store, images, jobs, rounds
 from studio.store.jobs import Task
 from studio.store.timings import learn
@@ -38,6 +39,7 @@ class Judge:
         self._make_scorers: MakeScorers = scorers or (lambda card, asked: scorers_for(card, asked=asked))
         self._scorers: dict[str, dict[tuple[str, ...], Scorer]] = {}  # by card and dimensions
         self._cards = load_scorers()
+        self._incidents = PictureIncidents(Safety(store))
         self.device = ""
 
     def warm_up(self, picture: Image.Image, card: str) -> None:
@@ -68,6 +70,7 @@ class Judge:
         with self._store.write() as db:
             for row, measured, text in zip(rows, scores, prints, strict=True):
                 record(db, row["id"], measured, profile, draft.card)
+                self._incidents.note(db, row["id"], row["person"], measured)
                 if text is not None:
                     rounds.keep_fingerprint(db, row["id"], text)
             jobs.close_judge(db, task)
@@ -75,6 +78,31 @@ class Judge:
             changed += self._funnel.settle(db, task.job)
         learn(self._store, self.device, draft.card, draft.spec.width, draft.spec.height, judge=seconds)
         return list(dict.fromkeys(changed))
+
+    def again(self, row: images.Row) -> None:
+        """Measures what could not be measured of a picture that has its verdict.
+
+        What fails by it is rejected; what passes by it is spare, for what was delivered stays delivered.
+        """
+        job = jobs.job_row(self._store, row["job_id"])
+        draft = rounds.batch_of(self._store, row["job_id"])[row["number"]]
+        profile = for_stage(self._profiles.at(job["profile"], job["profile_version"]), rounds.plan_of(job), draft.stage)
+        stored = as_scores(images.scores_of(self._store, [row["id"]])[row["id"]])
+        known = {score.dimension for score in stored if score.value is not None}
+        lacking = [one for one in self._scorers_of(draft.card, profile.asked()) if not _plain(known).issuperset(one.dimensions)]
+        (measured,) = score_all([self._open(row["path"])], self._context(job, draft, profile), lacking)
+        self._forget_idle(draft.card, [measured])
+        new = [score for score in measured if score.value is not None and score.dimension not in known]
+        if not new:
+            return
+        verdict = judge([*stored, *new], profile, draft.card)
+        names = {score.dimension for score in new}
+        with self._store.write() as db:
+            images.forget_unscored(db, row["id"], names)
+            images.add_marks(db, row["id"], [mark for mark in verdict.marks if mark.dimension in names])
+            self._incidents.note(db, row["id"], row["person"], new)
+            if (verdict.verdict == "spare") != (row["verdict"] in ("kept", "spare")):
+                images.set_verdict(db, row["id"], verdict.verdict, verdict.reasons, None)
 
     def _measure(self, pictures: Sequence[Image.Image], context: ScoreContext, profile: Profile) -> list[list[Score]]:
         """Every score; what is slow to measure only of those that pass the rest."""
@@ -141,3 +169,8 @@ class Judge:
 def _fails(measured: Sequence[Score], profile: Profile, card: str, later: Collection[str]) -> bool:
     """Whether a picture is rejected by what is measured of it already."""
     return judge([score for score in measured if score.dimension not in later], profile, card).verdict == "rejected"
+
+
+def _plain(dimensions: Collection[str]) -> set[str]:
+    """Their names without arguments."""
+    return {name.partition(":")[0] for name in dimensions}

@@ -177,7 +177,7 @@ class Safety:
 
 
 class Guardian:
-    """In the worker: asks the text classifiers about a job's prompt before its first picture, and writes down unsafe pictures."""
+    """In the worker: asks the text classifiers about a job's prompt before its first picture."""
 
     def __init__(self, store: Store, readers: Callable[[], Sequence[TextClassifier]]) -> None:
         self._store, self._make, self._safety = store, readers, Safety(store)
@@ -201,6 +201,13 @@ class Guardian:
         if findings:
             self._safety.settle(findings, known, row["person"], current.version, queued=True)
         self._checked = (job, current.version)
+
+
+class PictureIncidents:
+    """In the worker: writes down pictures that are unsafe by what was measured. Whether they are rejected is for their profile to say."""
+
+    def __init__(self, safety: Safety) -> None:
+        self._safety = safety
 
     def note(self, db: sqlite3.Connection, image: int, person: str, scores: Sequence[Score]) -> None:
         """Writes down what makes a measured picture an incident, inside the caller's transaction."""

@@ -31,6 +31,7 @@ from studio.imports import Imports
 from studio.meaning import Meanings
 from studio.profiles import Profiles
 from studio.queueing import Queue, take_placing, veiled
+from studio.rescoring import Rescoring
 from studio.retention import Housekeeper
 from studio.safety import Safety, take_confirmed
 from studio.scorershelf import ScorerShelf
@@ -99,6 +100,7 @@ class Studio:
         self.similar = Similar(self.store, self.percentiles, self._meanings)
         in_use = partial(jobs.asked_for, self.store)
         self.shelf = Shelf(self.store, self.hub, self.settings, catalogue, data_dir, models_dir, in_use, device, lowvram)
+        self.rescoring = Rescoring(self.store, lambda: self._door.send({"wake": True}))
         self.scorers = ScorerShelf(self.store, self.hub, self.shelf, models_dir)
         self.family = family or self.shelf.best_family()
         self._cache = Cache(self.store, data_dir, catalogue, engine, lambda: self.shelf.where, lambda: self._words)

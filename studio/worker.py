@@ -26,6 +26,7 @@ from models.cards import Catalogue, load_catalogue
 from models.errors import StudioError
 from models.finish import finish
 from models.scorers import prompt_encoder
+from models.scorers.safety import prompt_readers
 from models.spec import Engine, ImageSpec, Picture, Preview, Step
 from pipelines.tasks import Draft
 from studio import events, files
@@ -39,6 +40,8 @@ from studio.licences import licence_of
 from studio.meaning import Reading
 from studio.pace import Pace
 from studio.profiles import Profiles
+from studio.rescoring import Rescorer
+from studio.safety import Guardian
 from studio.saving import Saver
 from studio.settings import Settings
 from studio.shelf import shelves
@@ -81,6 +84,8 @@ class Worker:
         cache = Cache(store, folder, catalogue, setup.engine, where, lambda: self.engines.words)
         profiles = Profiles(store)
         self.judge = Judge(store, folder, catalogue, profiles, Funnel(store, folder, profiles, cache), self.engines.scorers)
+        self.guardian = Guardian(store, partial(prompt_readers, where))
+        self.rescorer = Rescorer(store, self.judge)
         self.saver = Saver(store, folder, self.tell, self.wake, self.fail, cache)
 
     def tell(self, event: str, **message: object) -> None:
@@ -130,6 +135,10 @@ class Worker:
                 busy = at_work
                 self.tell("device", state="busy" if busy else "ready", note="", words=self.engines.words)
             if task is None:
+                if rescored := self.rescorer.catch_up():
+                    for image in rescored:
+                        self.tell("image", id=image)
+                    continue
                 if self.reading and self.reading.catch_up():
                     continue
                 self.wake.wait(IDLE_SECONDS)
@@ -142,6 +151,7 @@ class Worker:
         self.tell("job", id=task.job)
         try:
             if task.kind == "draft":
+                self.guardian.check(task.job)
                 self.draw(task)
             else:
                 for image in self.judge.judge(task):

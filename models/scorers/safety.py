@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.errors import Unavailable
+from models.scorers.catalogue import load_scorers
 from models.scorers.downloaded import Downloaded
 from models.spec import ScoreContext
 from models.threads import compute
+from models.weights import Where
 
 if TYPE_CHECKING:
     import torch
@@ -102,6 +104,12 @@ class TextClassifier(Downloaded[_Classifier]):
         with torch.inference_mode():
             ids, mask = windows["input_ids"].to(self.device), windows["attention_mask"].to(self.device)
             return max(model.unsafety(model.model(input_ids=ids, attention_mask=mask).logits))
+
+
+def prompt_readers(where: Where = None, device: str = "cpu") -> list[TextClassifier]:
+    """The text classifiers that look at a prompt before it is drawn; each answers None while its weights are not here."""
+    scorers = load_scorers().scorers
+    return [TextClassifier(scorers[name], where, device) for name in ("safety_prompt", "safety_hate")]
 
 
 def said(prompt: str, texts: Collection[str]) -> str:

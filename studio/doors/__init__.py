@@ -23,6 +23,7 @@ from studio.doors import (
     people,
     profiles,
     queue,
+    rescoring,
     review,
     safety,
     scorers,
@@ -42,7 +43,8 @@ log = logging.getLogger(__name__)
 # A room is a function from the studio to its routes.
 ROOMS: tuple[Callable[[Studio], APIRouter], ...] = (
     work.api, work.pictures, queue.api, history.api, history.boards, comments.api, insights.api, archive.api, imports.api,
-    imports.pictures, models.api, people.api, profiles.api, review.api, review.thresholds, safety.api, scorers.api, settings.api,
+    imports.pictures, models.api, people.api, profiles.api, review.api, review.thresholds, rescoring.api, safety.api, scorers.api,
+    settings.api,
     login.pages,
 )  # fmt: skip
 PATROL_SECONDS = 20.0

@@ -31,3 +31,13 @@ def safety(db: Database) -> None:
     db.execute("CREATE INDEX incidents_when ON incidents(created, person)")
     db.execute("CREATE INDEX incidents_of_prompt ON incidents(prompt_hash, person) WHERE prompt_hash IS NOT NULL")
     db.execute("CREATE INDEX incidents_of_image ON incidents(image_id) WHERE image_id IS NOT NULL")
+
+
+@migrations()
+def rescoring(db: Database) -> None:
+    db.execute(
+        """CREATE TABLE rescores ( -- pictures to be measured again where something of them could not be
+        image_id INTEGER PRIMARY KEY REFERENCES images(id) ON DELETE CASCADE, asked TEXT NOT NULL
+        )"""
+    )
+    db.execute("CREATE INDEX scores_open ON scores(dimension, image_id) WHERE value IS NULL")
