@@ -282,19 +282,21 @@ def read_family(path: Path, cards: Mapping[str, ModelCard]) -> Family:
     """One family from its file; its tiers must fit their cards. Raises BadInput."""
     top = Table.of_file(path)
     tables = top.table("tiers")
-    tiers: dict[str, Tier] = {}
-    for name in TIERS:
-        tiers[name] = _read_tier(name, tables.table(name), cards, tiers)
+    tiers = {name: _read_tier(name, tables.table(name), cards) for name in TIERS}
     aspects = [set(tier.sizes) for tier in tiers.values()]
     if any(names != aspects[0] for names in aspects):
         raise tables.bad("", "must offer the same sizes in every tier, else a picture could not be promoted")
+    for name in TIERS:
+        ladder = tables.table(name).optional_table("ladder")
+        if ladder is not None:
+            tiers[name] = replace(tiers[name], ladder=_read_ladder(ladder, name, tiers))
     family = Family(path.stem, top.text("title"), top.text("about"), tiers)
     tables.done()
     top.done()
     return family
 
 
-def _read_tier(name: str, table: Table, cards: Mapping[str, ModelCard], below: Mapping[str, Tier]) -> Tier:
+def _read_tier(name: str, table: Table, cards: Mapping[str, ModelCard]) -> Tier:
     card = cards[table.text("card", choices=tuple(cards))]
     promotion = table.text("promotion", choices=("none", "same-noise", "img2img", "reference"))
     able = {"none": True, "same-noise": True, "img2img": card.img2img, "reference": card.reference}[promotion]
@@ -318,12 +320,13 @@ def _read_tier(name: str, table: Table, cards: Mapping[str, ModelCard], below: M
         strength=strength,
         finish=_read_finish(finish, card) if finish else None,
     )
-    ladder = table.optional_table("ladder")
+    table.optional_table("ladder")  # read when every tier is known
     table.done()
-    return replace(tier, ladder=_read_ladder(ladder, tier, below)) if ladder else tier
+    return tier
 
 
-def _read_ladder(table: Table, tier: Tier, below: Mapping[str, Tier]) -> Ladder:
+def _read_ladder(table: Table, name: str, tiers: Mapping[str, Tier]) -> Ladder:
+    tier, below = tiers[name], dict(list(tiers.items())[: list(tiers).index(name)])
     if not below:
         raise table.bad("", "has no tier below to draft with")
     draft = table.text("draft", choices=tuple(below))

@@ -82,9 +82,10 @@ def test_candidate_by_candidate(drawn):
 
 def test_another_input_is_drawn_and_what_changes_no_picture_does_not_matter(drawn):
     studio, _ = drawn
-    changes = {"prompt": "a red mug.", "negative": "dust", "steps": 5, "guidance": 3.5, "size": "4:5", "seed": 200, "tier": "standard"}
+    changes = {"prompt": "a red mug.", "negative": "dust", "steps": 5, "guidance": 3.5, "size": "4:5", "seed": 200}
     for name, value in changes.items():
         assert not studio.submit(ASKED | {name: value})["cached"], name
+    assert not studio.submit(ASKED | {"tier": "standard", "ladder": False})["cached"]
     again = studio.submit(ASKED | {"keep": 3, "note": "for Ada"})
     assert (again["served"], again["keep"]) == (3, 3)
     assert {image["verdict"] for image in again["images"]} <= {"kept", "rejected"}, "keep 3 leaves nothing to spare"
@@ -164,7 +165,7 @@ def test_weights_are_told_apart(studio, tmp_path):
 
 
 def base() -> Draft:
-    request = Request.from_dict(ASKED | {"tier": "premium"}, CATALOGUE)
+    request = Request.from_dict(ASKED | {"tier": "premium", "ladder": False}, CATALOGUE)
     [draft, *_] = plan_for(request, CATALOGUE).first(request.seeds)
     return draft
 

@@ -116,6 +116,10 @@ def test_a_catalogue_travels_to_a_worker():
         ("families/flux2-klein.toml", 'promotion = "reference"', 'promotion = "img2img"', "tiers.standard.promotion"),
         ("families/flux2-klein.toml", 'method = "resample"', 'method = "img2img-tiles"', "tiers.premium.finish.method"),
         ("families/embedded.toml", "[tiers.premium]", "[tiers.finest]", "tiers.premium.card"),
+        ("families/embedded.toml", 'draft = "preview"', 'draft = "premium"', "tiers.standard.ladder.draft"),
+        ("families/embedded.toml", "finals = 2", "finals = 0", "tiers.standard.ladder.finals"),
+        ("families/embedded.toml", "[tiers.standard.ladder]", "[tiers.preview.ladder]", "tiers.preview.ladder"),
+        ("families/embedded.toml", 'promotion = "same-noise"', 'promotion = "none"', "tiers.standard.ladder.draft"),
     ],
 )
 def test_a_mistake_in_a_preset_is_named_by_file_and_key(presets: Path, file: str, old: str, new: str, key: str):
