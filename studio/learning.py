@@ -94,6 +94,7 @@ class Learning:
         note = _within(f"Learned from {most} verdicts on {self._card_title(card)}: {', '.join(words)}", 200)
         toml = with_learned(self._profiles.text(profile, current.version), learned)
         saved = self._profiles.save(profile, toml, who, note, base=current.version)
+        self._studio.hub.publish("profiles", {"name": profile})
         return {"profile": profile, "version": saved, "before": current.version, "note": note}
 
     def restore(self, data: Mapping[Any, Any], who: Who) -> Json:
@@ -101,7 +102,9 @@ class Learning:
         profile, to = text(data, "profile", NAME_LIMIT), whole(data, "version", 0, LARGEST_ID, None)
         if to is None:
             raise BadInput("version", "version is missing: the one to go back to.")
-        return {"profile": profile, "version": self._profiles.restore(profile, to, who), "restored": to}
+        version = self._profiles.restore(profile, to, who)
+        self._studio.hub.publish("profiles", {"name": profile})
+        return {"profile": profile, "version": version, "restored": to}
 
     # How it is done.
 
