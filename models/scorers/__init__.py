@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.errors import StudioError
-from models.scorers.adherence import Adherence
+from models.scorers.adherence import Adherence, DownloadedAdherence
+from models.scorers.aesthetic import Aesthetic, Preference
 from models.scorers.brand import Brand
 from models.scorers.catalogue import ScorerCard, load_scorers
 from models.scorers.concepts import Concepts
 from models.scorers.exposed import Exposed
+from models.scorers.faces import Faces
+from models.scorers.mush import Mush
 from models.scorers.safety import PictureClassifier, TextClassifier
 from models.scorers.size import Size
 from models.scorers.technical import Technical
@@ -44,9 +47,9 @@ def scorers_for(
     return [_make(scorer, card, where, device, clips) for scorer in load_scorers().wanted(asked)]
 
 
-def prompt_encoder(card: ModelCard, where: Where = None, device: str = "cpu", clips: Path = CLIPS) -> Adherence:
+def prompt_encoder(card: ModelCard, where: Where = None, device: str = "cpu", clips: Path = CLIPS) -> Adherence | DownloadedAdherence:
     """The text tower that adherence to prompts for `card` is measured with; its `missing()` says what it lacks."""
-    return _adherence("adherence", card, device, clips)
+    return _adherence(load_scorers().scorers["adherence"], card, where, device, clips)
 
 
 def _make(scorer: ScorerCard, card: ModelCard, where: Where, device: str, clips: Path) -> Scorer:
@@ -54,11 +57,19 @@ def _make(scorer: ScorerCard, card: ModelCard, where: Where, device: str, clips:
         case "technical":
             return Technical()
         case "adherence" | "adherence_b":
-            return _adherence(name, card, device, clips)
+            return _adherence(scorer, card, where, device, clips)
+        case "aesthetic":
+            return Aesthetic(scorer, load_scorers().scorers["adherence"], where, device)
+        case "preference":
+            return Preference(scorer, where, device)
+        case "mush":
+            return Mush(card.vocabulary == "embedded", card.title)
         case "size":
             return Size()
         case "text":
             return Text()
+        case "faces":
+            return Faces(scorer, where)
         case "brand":
             return Brand()
         case "safety":
@@ -73,11 +84,11 @@ def _make(scorer: ScorerCard, card: ModelCard, where: Where, device: str, clips:
             raise AssertionError(f"presets/scorers/{name}.toml has no scorer")
 
 
-def _adherence(name: str, card: ModelCard, device: str, clips: Path) -> Adherence:
+def _adherence(scorer: ScorerCard, card: ModelCard, where: Where, device: str, clips: Path) -> Adherence | DownloadedAdherence:
+    """The small CLIPs that ship know the embedded model's world, and no other."""
     if card.vocabulary == "embedded":
-        return Adherence(clips / ("a" if name == "adherence" else "b"), name, device)
-    why = f"No adherence model for {card.title} is installed; the one that ships knows the embedded model's world only."
-    return Adherence(None, name, why=why)
+        return Adherence(clips / ("a" if scorer.name == "adherence" else "b"), scorer.name, device)
+    return DownloadedAdherence(scorer, where, device)
 
 
 def score_all(pictures: Sequence[Image], context: ScoreContext, scorers: Sequence[Scorer]) -> list[list[Score]]:

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from models.cards import presets_folder
+from models.scorers.clip import Clip, clip_in
 from models.scorers.downloaded import Downloaded
 from models.spec import ScoreContext
 from models.toml import Table
@@ -20,8 +21,6 @@ from models.toml import Table
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
-
-BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -47,10 +46,9 @@ def _read(table: Table) -> Concept:
 
 @dataclass
 class _Towers:
-    """An open_clip model with its preprocessing, and for each dimension the features of its sentences, each (sentences, dim)."""
+    """A CLIP, and for each dimension the features of its sentences, each (sentences, dim)."""
 
-    model: Any
-    preprocess: Any
+    clip: Clip
     features: dict[str, tuple[torch.Tensor, torch.Tensor]]
 
 
@@ -59,41 +57,22 @@ class Concepts(Downloaded[_Towers]):
     the nearest harmless one. 50 is as near to the one as to the other."""
 
     def _load(self, folder: Path) -> _Towers:
-        import open_clip
         import torch
 
-        source = f"local-dir:{folder}"
-        model, _, preprocess = open_clip.create_model_and_transforms(source, device=self.device, require_pretrained=True)
-        model = model.eval().requires_grad_(False)
-        hub = (folder / "tokenizer.json").is_file()
-        tokenize = open_clip.get_tokenizer(source, **({"local_files_only": True} if hub else {}))
-
-        def encode(sentences: Sequence[str]) -> torch.Tensor:
-            return model.encode_text(tokenize(list(sentences)).to(self.device), normalize=True)
-
-        concepts = load_concepts()
-        with torch.inference_mode():
-            features = {name: (encode(concepts[name].unsafe), encode(concepts[name].safe)) for name in self.dimensions}
-        return _Towers(model, preprocess, features)
+        clip, concepts = clip_in(folder, self.device), load_concepts()
+        features = {}
+        for name in self.dimensions:
+            unsafe, safe = (torch.stack([clip.prompt(one) for one in some]) for some in (concepts[name].unsafe, concepts[name].safe))
+            features[name] = unsafe, safe
+        return _Towers(clip, features)
 
     def _measure(self, model: _Towers, pictures: Sequence[Image], context: ScoreContext) -> list[list[float]]:
         import torch
 
         with torch.inference_mode():
-            embedding = context.shared.once(("embedding", self.version), lambda: self._embed(model, pictures))
-            scale = model.model.logit_scale.exp()
+            embedding, scale = model.clip.pictures(pictures, context), model.clip.model.logit_scale.exp()
             columns = []
             for name in self.dimensions:
                 unsafe, safe = ((embedding @ features.T).amax(1) for features in model.features[name])
                 columns.append(100 * torch.sigmoid((scale * (unsafe - safe)).float()))
             return torch.stack(columns, 1).tolist()
-
-    def _embed(self, model: _Towers, pictures: Sequence[Image]) -> torch.Tensor:
-        """(pictures, dim), normalised."""
-        import torch
-
-        batches = []
-        for start in range(0, len(pictures), BATCH):
-            batch = torch.stack([model.preprocess(picture.convert("RGB")) for picture in pictures[start : start + BATCH]])
-            batches.append(model.model.encode_image(batch.to(self.device), normalize=True))
-        return torch.cat(batches)

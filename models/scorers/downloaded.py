@@ -22,8 +22,10 @@ class Downloaded(Generic[Model]):
     """A scorer by the name of its card. `_load` reads the weights of a folder, `_measure` answers one row of values a picture in the
     order of `dimensions`; both run on the computing thread. Built without reading anything.
 
-    `version` names the weights as soon as they are there, so that what is learned on them counts for them alone.
+    `version` names the weights as soon as they are there, so that what is learned on them counts for them alone. `digits`: decimals kept.
     """
+
+    digits = 1
 
     def __init__(self, card: ScorerCard, where: Where = None, device: str = "cpu") -> None:
         self.card, self.where, self.device = card, where, device
@@ -43,7 +45,7 @@ class Downloaded(Generic[Model]):
             return [[Score(name, None, self.name, "", note) for name in self.dimensions] for _ in pictures]
         rows = compute(lambda: self._measure(self._loaded(), pictures, context))
         named = [zip(self.dimensions, row, strict=True) for row in rows]
-        return [[Score(name, round(value, 1), self.name, self.version) for name, value in row] for row in named]
+        return [[Score(name, round(value, self.digits), self.name, self.version) for name, value in row] for row in named]
 
     def close(self) -> None:
         """Frees the weights; the next picture loads them again."""
