@@ -112,7 +112,8 @@ export class Frame {
   explain(image, verdict) {
     const doubtful = verdict === "rejected" || verdict === "review";
     const relation = this.hooks.relation?.(this);
-    if (doubtful && image.reasons.length) {
+    // A spare one has a reason where it is nearly the same as one that is kept.
+    if ((doubtful || verdict === "spare") && image.reasons.length) {
       this.why.textContent = why(image);
       this.why.title = image.reasons.map((reason) => reasonSaid(reason, image.scores)).join(", ");
     } else if (relation) {

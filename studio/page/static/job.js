@@ -39,7 +39,7 @@ export class Job {
       stage: (frame) => this.ladder && (this.drafts.frames.has(frame.number) ? "draft" : "finished"),
     };
     this.ladder = Boolean(job.ladder);
-    const strip = (stage, label) => new Strip({ stage, label: `${label} of job ${job.id}`, size: sizeOf(job), hooks, changed: this.changed });
+    const strip = (stage, label) => new Strip({ stage, label: `${label} of job ${job.id}`, size: sizeOf(job), hooks, changed: this.changed, over: !RUNS.includes(job.state) });
     this.strips = this.ladder ? [strip("final", "Finished frames"), strip("draft", "Drafts")] : [strip("", "Frames")];
     this.finals = this.strips[0];
     this.drafts = this.strips.at(-1);
@@ -158,7 +158,6 @@ export class Job {
   }
 
   image(image) {
-    if (!this.ladder && !this.frame(image.number)) return;
     this.told?.add(image.number);
     const isNew = image.state === "drawn" && this.frame(image.number)?.image?.state !== "drawn";
     if (this.put(image)) {
@@ -193,7 +192,7 @@ export class Job {
     if (state === "running") {
       if (round > 0) parts.push(`round ${round + 1}${rounds > round ? ` of at most ${rounds}` : ""}`);
       parts.push(step ? `step ${step}/${steps}` : "starting");
-      if (!this.ladder) parts.push(...(done ? [`${done} of ${draft} drawn`] : []));
+      if (!this.ladder) parts.push(...(done ? [`${done} of ${Math.max(draft, this.drafts.frames.size)} drawn`] : []));
     }
     if (this.running && !this.job.paused && eta !== null && eta !== undefined) parts.push(eta < 1 ? "nearly done" : `${duration(eta)} left`);
     if (!this.running) parts.push(...(state === "done" ? [] : [state]), ...(done ? [this.summary()] : []));
@@ -201,7 +200,7 @@ export class Job {
     if (this.ladder) {
       this.finals.tally(this.finished());
       this.finals.element.hidden = !this.finals.frames.size && !this.finals.places.length;
-      this.drafts.tally(`${this.drawn(this.drafts)} of ${this.drafts.frames.size} drawn`);
+      this.drafts.tally(this.running ? `${this.drawn(this.drafts)} of ${this.drafts.frames.size} drawn` : this.drafted());
     } else this.drafts.tally("");
     this.admit();
   }
@@ -219,11 +218,22 @@ export class Job {
     }
   }
 
-  /** "2 of 4 finished" */
+  /** How the finished ones stand: "the best drafts come here", "1 of 4 drawn", "3 kept, 1 rejected". */
   finished() {
-    const all = this.finals.frames.size + this.finals.places.length;
-    const drawn = this.drawn(this.finals);
-    return this.running ? (drawn ? `${drawn} of ${all}` : "the best drafts come here") : this.counted(this.finals);
+    if (!this.running) return this.counted(this.finals);
+    if (!this.finals.frames.size) return "the best drafts come here";
+    return `${this.drawn(this.finals)} of ${this.finals.frames.size + this.finals.places.length} drawn`;
+  }
+
+  /** What became of the drafts: "24 drawn, 3 finished, 19 rejected". */
+  drafted() {
+    let [finished, rejected] = [0, 0];
+    for (const { image } of this.drafts.frames.values()) {
+      if (image?.finished) finished += 1;
+      else if (image?.verdict === "rejected") rejected += 1;
+    }
+    const drawn = this.loaded ? this.drawn(this.drafts) : this.job.funnel?.drafted ?? this.drafts.frames.size;
+    return [`${drawn} drawn`, finished && `${finished} finished`, rejected && `${rejected} rejected`].filter(Boolean).join(", ");
   }
 
   /** "2 kept, 4 spare, 2 rejected" of a strip; "" before anything is judged. */

@@ -1,7 +1,7 @@
 // Frames in rows, as strips of film lie on a light table: all of a job's, or those of one stage of it. However many there are, the
 // contents of those near the window alone are in the document.
 
-import { h, reorder, set } from "./dom.js";
+import { h, icon, reorder, set } from "./dom.js";
 import { Frame } from "./frame.js";
 
 const NEAR = "900px 0px"; // above and below the window
@@ -11,7 +11,8 @@ const CHOOSABLE = 24; // more than these can be looked at by verdict
 // What a frame takes of the sheet, as the side of a square (px): many are smaller.
 const LATEST = [[12, 250], [48, 180], [240, 128]];
 const OLDER = 165;
-const SKETCH = [[24, 132], [240, 108]];
+const SKETCH = [[24, 124], [240, 108]];
+const FOLDED = 12; // more drafts than these of a job that is over are shown when they are asked for
 const LARGEST = 420;
 const LEAST = { large: 148, dense: 116, sketch: 100 }; // pixels wide: number, verdict and reason still fit
 const NARROW = 560;
@@ -25,9 +26,10 @@ const eye = new IntersectionObserver((seen) => {
 }, { rootMargin: NEAR });
 
 export class Strip {
-  /** stage: "" for all of a job, "final" or "draft" for a part of it, with `label`. size: [width, height] of its pictures. hooks: of its frames, see frame.js; changed(): what is shown of it is another part. */
-  constructor({ stage, label, size, hooks, changed }) {
-    Object.assign(this, { stage, size, hooks, changed });
+  /** stage: "" for all of a job, "final" or "draft" for a part of it, with `label`. size: [width, height] of its pictures. hooks: of its frames, see frame.js; changed(): what is shown of it is another part. over: nothing more will come. */
+  constructor({ stage, label, size, hooks, changed, over }) {
+    Object.assign(this, { stage, size, hooks, changed, over });
+    this.folded = false;
     this.aspect = size[0] / size[1];
     this.frames = new Map(); // number -> Frame
     this.places = []; // empty frames, where pictures will come
@@ -35,7 +37,8 @@ export class Strip {
     this.list = h("ol", { class: "cs-frames", "aria-label": label });
     this.said = h("span", { class: "cs-strip-said" });
     this.choices = h("span", { class: "cs-strip-choices", role: "group", "aria-label": "Show", hidden: true });
-    const title = stage ? h("h3", { text: stage === "final" ? "Finished" : "Drafts" }) : null;
+    this.handle = stage === "draft" ? h("button", { type: "button", class: "cs-strip-handle", "aria-expanded": "true", onclick: () => this.fold(!this.folded) }, icon("open"), h("span", { text: "Drafts" })) : null;
+    const title = stage ? h("h3", {}, this.handle ?? "Finished") : null;
     this.head = h("div", { class: "cs-strip-head", hidden: !stage }, title, this.said, this.choices);
     this.element = h("div", { class: "cs-strip", data: { stage } }, this.head, this.list);
   }
@@ -50,6 +53,7 @@ export class Strip {
     if (known) return known;
     const frame = new Frame(number, ...this.size, this.hooks);
     this.frames.set(number, frame);
+    if (this.folded) this.sift(frame);
     const place = this.places.shift();
     // In the order of the numbers, whoever comes first.
     const after = [...this.frames.values()].find((other) => other.number > number && other.element.isConnected);
@@ -71,7 +75,17 @@ export class Strip {
   /** Makes the frames `from`..`to` at once, and sees to it that those near the window have their contents. */
   fill(from, to) {
     for (let number = from; number <= to; number++) this.make(number);
+    if (this.over && this.handle && this.frames.size > FOLDED) this.fold(true);
     this.watch();
+  }
+
+  /** Drafts can be put away. */
+  fold(folded) {
+    this.folded = folded;
+    this.list.hidden = folded;
+    set(this.handle, { "aria-expanded": String(!folded) });
+    for (const frame of this.frames.values()) this.sift(frame);
+    this.changed?.();
   }
 
   /** As many frames and empty places as will be, so that nothing moves when pictures come. */
@@ -128,14 +142,14 @@ export class Strip {
     const large = (sketch ? SKETCH : LATEST).find(([most]) => count <= most)?.[1] ?? (sketch ? SKETCH : LATEST).at(-1)[1];
     const dense = !sketch && count > CALM;
     const least = sketch ? LEAST.sketch : dense ? LEAST.dense : LEAST.large;
-    const side = width < NARROW && dense ? least : sketch || latest || dense ? large : Math.min(large, OLDER);
+    const side = width < NARROW && (dense || sketch) ? least : sketch || latest || dense ? large : Math.min(large, OLDER);
     // Frames of every shape take the same area: a banner is wide and low, a 9:16 narrow and high.
     const of = (one) => Math.max(least, one * Math.sqrt(this.aspect));
     const most = Math.max(width < 400 && this.aspect > 1.6 ? 1 : 2, Math.floor(width / of(side)));
     const rows = Math.ceil(count / most);
     set(this.element, { "data-dense": dense || null });
     this.list.style.setProperty("--columns", rows > 3 ? most : Math.ceil(count / rows));
-    this.list.style.setProperty("--most", `${Math.round(of(sketch ? side * 1.25 : latest ? LARGEST : OLDER * 1.3))}px`);
+    this.list.style.setProperty("--most", `${Math.round(of(sketch ? side * 1.15 : latest ? LARGEST : OLDER * 1.3))}px`);
   }
 
   /** Fits the choices by verdict to what is known now. */
@@ -145,7 +159,7 @@ export class Strip {
     for (const { image, element } of this.frames.values()) if (image?.verdict && !element.hidden) counts[image.verdict] = (counts[image.verdict] ?? 0) + 1;
     const known = Object.keys(CHOICES).filter((name) => counts[name]);
     if (this.choice && !counts[this.choice]) this.choose(null);
-    this.choices.hidden = this.frames.size <= CHOOSABLE || known.length < 2;
+    this.choices.hidden = this.folded || this.frames.size <= CHOOSABLE || known.length < 2;
     this.head.hidden = !this.stage && this.choices.hidden;
     const wanted = [["", "All", this.frames.size], ...known.map((name) => [name, CHOICES[name], counts[name]])];
     // The same buttons stay, so that the focus does.
@@ -169,7 +183,7 @@ export class Strip {
 
   /** What a person decides while they look at one verdict stays until they choose anew: nothing leaves from under their hand. */
   sift(frame) {
-    frame.out = this.choice !== null && frame.image?.verdict !== this.choice;
+    frame.out = this.folded || (this.choice !== null && frame.image?.verdict !== this.choice);
     frame.element.toggleAttribute("data-out", frame.out);
   }
 }
