@@ -17,15 +17,17 @@ export class CsInsights extends HTMLElement {
     this.head = this.controls();
     this.trouble = h("p", { class: "cs-error", role: "alert", hidden: true });
     this.empty = h("div", { class: "cs-empty", hidden: true });
-    this.tiles = h("ul", { class: "cs-tiles", "aria-label": "At a glance" });
+    this.tiles = h("ul", { class: "cs-glance", "aria-label": "At a glance" });
     this.courses = [judged(), delivered(), cost(), text()];
     this.people = [new Agreement(), new Signals()];
     this.own = [new Reasons(), new Scores(), new Safety()];
     const [reasons, scores, safety] = this.own;
     const [said, filled, time, words] = this.courses;
     const [agreement, signals] = this.people;
-    this.body = h("div", { class: "cs-insights-body" }, this.tiles, h("div", { class: "cs-insights-grid" }, ...[said, filled, reasons, scores, agreement, signals, time, words, safety].map((panel) => panel.element)));
-    for (const wide of [reasons, scores]) wide.element.classList.add("cs-wide");
+    const column = (...panels) => h("div", { class: "cs-insights-column" }, ...panels.map((panel) => panel.element));
+    this.body = h("div", { class: "cs-insights-body" }, this.tiles,
+      h("div", { class: "cs-insights-pair" }, column(said), column(filled)), column(reasons, scores),
+      h("div", { class: "cs-insights-pair" }, column(agreement, time), column(signals, safety, words)));
     this.append(this.voice, this.head, this.trouble, this.empty, this.body);
     studio.on("tab", (tab) => tab === "insights" && this.load());
     studio.on("found", () => this.shown && this.load());
@@ -132,7 +134,7 @@ export class CsInsights extends HTMLElement {
 }
 
 function tile(title, value, changed, foot, values, about = null) {
-  return h("li", { class: "cs-tile", title: about ? `95 % interval ${about}` : null }, h("span", { class: "cs-tile-title", text: title }), h("b", { text: value }), sparkline(values), h("span", { class: "cs-tile-foot" }, changed, changed ? " · " : "", foot));
+  return h("li", { class: "cs-number-tile", title: about ? `95 % interval ${about}` : null }, h("span", { class: "cs-number-title", text: title }), h("b", { text: value }), sparkline(values), h("span", { class: "cs-number-foot" }, changed, changed ? " · " : "", foot));
 }
 
 function fill(list, options, chosen) {

@@ -154,7 +154,7 @@ export class Scores extends Panel {
       this.body.querySelector('.cs-figures [aria-pressed="true"]')?.focus();
     } });
     const row = (one) => h("tr", {}, h("th", { scope: "row" }, pick(one)), h("td", { text: one.mean === null ? "–" : figure(one.mean) + (one.unit ? ` ${one.unit}` : "") }), h("td", { text: one.spread === null ? "–" : `± ${figure(one.spread)}` }), h("td", { text: percent(one.failed?.value), title: interval(one.failed) }), h("td", { text: much(one.n) }), h("td", { text: one.unscored ? much(one.unscored) : "" }));
-    const head = h("tr", {}, ...["Dimension", "Mean", "Spread", "Below the bar", "Measured", "Not scored"].map((name) => h("th", { scope: "col", text: name })));
+    const head = h("tr", {}, ...["Dimension", "Mean", "Spread", "Failed", "Measured", "Not scored"].map((name) => h("th", { scope: "col", text: name })));
     this.fill(plot.element, ...changed.map((words) => h("p", { class: "cs-quiet", text: words })), scrolled("Every dimension", h("table", { class: "cs-figures" }, h("thead", {}, head), h("tbody", {}, ...dimensions.map(row)))));
   }
 }
@@ -218,10 +218,10 @@ export class Safety extends Panel {
       this.none(pictures.of ? `Nothing was found in ${much(pictures.of)} pictures.` : "Nothing was drawn in these days.");
       return;
     }
-    const said = (one, of) => h("p", { class: "cs-said" }, h("b", { text: one.per_10000 === null ? much(one.n) : figure(one.per_10000) }), one.per_10000 === null ? ` ${of}` : ` ${of} per 10,000 (${much(one.n)} of ${much(one.of)})`);
+    const said = (one, found, of) => h("p", { class: "cs-said" }, h("b", { text: one.per_10000 === null ? much(one.n) : figure(one.per_10000) }), one.per_10000 === null ? ` ${found}` : ` ${found} per 10,000 ${of} (${much(one.n)} to ${much(one.of)})`);
     const plot = pictures.n && steps.length > 1 ? new Lines({ label: "Pictures marked per 10,000", steps, step, from: 0, say: figure, series: [{ name: "Per 10,000", values: course.map((one) => one.per_10000) }] }).element : null;
     const most = Math.max(...rules.map((one) => one.n));
-    this.fill(said(pictures, "pictures marked"), prompts.n ? said(prompts, "findings in prompts, to requests made") : null, plot,
+    this.fill(said(pictures, "marked", "pictures drawn"), prompts.n ? said(prompts, "found in prompts", "requests done") : null, plot,
       barTable("By rule", rules.slice(0, 12).map((one) => ({ title: one.title, value: one.n / most, said: much(one.n), note: `${one.picture ? "picture" : "prompt"}, ${one.kind}, ${DONE[one.action]}` }))));
   }
 }
