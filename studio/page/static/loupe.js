@@ -8,6 +8,7 @@ import { Dialog } from "./dialog.js";
 import { VERDICTS, verdictSaid } from "./frame.js";
 import { Measures } from "./measures.js";
 import { duration, h, icon, set } from "./dom.js";
+import { CsComments } from "./comments.js";
 import { Notes } from "./notes.js";
 import { Stars, starred } from "./stars.js";
 import { studio } from "./studio.js";
@@ -37,6 +38,7 @@ class Loupe extends Dialog {
     this.measures = new Measures({ leave: () => this.leave() });
     this.facts = h("dl", { class: "cs-parameters" });
     this.notes = new Notes();
+    this.comments = new CsComments();
     this.lineage = h("div", { class: "cs-lineage" });
     const turn = (name, step, label) => h("button", { type: "button", class: `cs-turn cs-turn-${name}`, "aria-label": label, onclick: () => this.go(step) }, icon(name));
     this.previous = turn("left", -1, "Previous picture");
@@ -54,6 +56,7 @@ class Loupe extends Dialog {
       this.prompt, this.actions, this.trouble,
       part("Scores", this.measures.element),
       part("Tags and note", this.notes.element),
+      part("Comments", this.comments),
       (this.family = part("Lineage", this.lineage)),
       part("Parameters", this.facts),
     );
@@ -84,6 +87,7 @@ class Loupe extends Dialog {
     this.zoom.add(this.stage, this.picture, image);
     this.stars.show(image.rating);
     this.notes.show(image);
+    this.comments.show(image);
     // Not beyond three times its pixels: larger would judge the browser's resampling.
     this.picture.style.maxWidth = `${image.width * 3}px`;
     this.picture.style.maxHeight = `${image.height * 3}px`;
