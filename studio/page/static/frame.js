@@ -7,8 +7,6 @@ import { h, set } from "./dom.js";
 import { held, marks, reasonSaid, spoken, why } from "./scores.js";
 import { showStars, starred } from "./stars.js";
 
-export { spoken, standing } from "./scores.js";
-
 export const VERDICTS = { kept: "KEPT", spare: "spare", rejected: "rejected", review: "review" };
 const SPOKEN = 8; // scores in a frame's name; the tip and the loupe have all
 
@@ -188,7 +186,7 @@ export class Frame {
     const state = image?.verdict ? verdictSaid(image) : { drawn: "drawn", drawing: "being drawn", failed: "failed" }[image?.state ?? this.element.dataset.state] ?? "waiting";
     const reasons = image?.verdict === "rejected" ? image.reasons.map((reason) => reasonSaid(reason, image.scores)) : [];
     const stage = this.hooks.stage?.(this);
-    const parts = [`Frame ${this.number}`, ...(stage ? [stage] : []), ...(this.selected ? ["selected"] : []), state, ...(image?.rating ? [starred(image.rating)] : []), ...reasons, ...held(image?.scores ?? []).slice(0, SPOKEN).map(spoken)];
+    const parts = [`Frame ${this.number}`, ...(stage ? [stage] : []), ...(this.selected ? ["selected"] : []), state, ...(image?.rating ? [starred(image.rating)] : []), ...reasons, ...(image ? held(image).slice(0, SPOKEN).map(spoken) : [])];
     this.shot.setAttribute("aria-label", parts.join(", "));
   }
 }

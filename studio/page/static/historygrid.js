@@ -1,8 +1,9 @@
 // The pictures of the history in rows of equal height under the day they were made, however many there are: only the rows near the
 // window are in the document. Selection is by id, so it holds for pictures that are not.
 
-import { VERDICTS, spoken } from "./frame.js";
+import { VERDICTS } from "./frame.js";
 import { h, icon } from "./dom.js";
+import { held, spoken } from "./scores.js";
 import { showStars, starred } from "./stars.js";
 import { studio } from "./studio.js";
 
@@ -233,7 +234,7 @@ export class Grid extends EventTarget {
     showStars(tile.querySelector(".cs-tile-stars"), image.rating);
     const tier = studio.facts(image.tier)?.title ?? image.tier;
     const by = image.mine ? null : `by ${image.person}`;
-    tile.setAttribute("aria-label", [`Picture ${image.id}`, image.prompt, tier, image.verdict, image.rating && starred(image.rating), by, ...image.tags, ...image.scores.map(spoken)].filter(Boolean).join(", "));
+    tile.setAttribute("aria-label", [`Picture ${image.id}`, image.prompt, tier, image.verdict, image.rating && starred(image.rating), by, ...image.tags, ...held(image).map(spoken)].filter(Boolean).join(", "));
     tile.title = `${image.prompt}\n${[tier, `job ${image.job}, frame ${image.number}`, by].filter(Boolean).join(", ")}`;
   }
 

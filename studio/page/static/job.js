@@ -141,7 +141,7 @@ export class Job {
     await this.load(); // an event may have been lost on the way; the verdicts come from the database
     if (this.job.state === "done") this.sort(true);
     this.say();
-    this.tell(`Job ${this.id} ${this.job.state}: ${this.job.outcome || this.summary()}`);
+    this.tell(`Job ${this.id} ${this.job.state}: ${this.short ? this.job.outcome : this.summary()}`);
   }
 
   step({ numbers, step, steps, eta }) {
@@ -205,12 +205,17 @@ export class Job {
     this.admit();
   }
 
-  /** Says honestly when fewer pass than were asked for. */
-  admit() {
+  /** Whether fewer passed than were asked for. */
+  get short() {
     const { outcome, state, passed, keep } = this.job;
-    const short = Boolean(outcome) && state === "done" && passed < keep;
-    this.outcome.hidden = !short;
-    if (short && this.outcome.dataset.said !== outcome) {
+    return Boolean(outcome) && state === "done" && passed < keep;
+  }
+
+  /** Says so honestly. */
+  admit() {
+    const { outcome } = this.job;
+    this.outcome.hidden = !this.short;
+    if (this.short && this.outcome.dataset.said !== outcome) {
       this.outcome.dataset.said = outcome;
       const { seed, seeds, ...rest } = this.job.request;
       this.outcome.replaceChildren(icon("warn"), h("span", { text: `${outcome[0].toUpperCase()}${outcome.slice(1)}` }),

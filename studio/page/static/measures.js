@@ -2,7 +2,7 @@
 // not be measured with its reason.
 
 import { h, icon } from "./dom.js";
-import { betterThan, held, limitOf, measured, missing, placed, reasonSaid, standing, titleOf, valueOf } from "./scores.js";
+import { betterThan, held, limitOf, measured, missing, placed, reasonSaid, standing, titleOf, unexplained, valueOf } from "./scores.js";
 import { studio } from "./studio.js";
 
 export class Measures {
@@ -15,13 +15,12 @@ export class Measures {
 
   show(image) {
     const { scores } = image;
-    const unheard = image.reasons.filter((reason) => !scores.some(({ dimension }) => reason.startsWith(`${dimension} `)));
-    const asked = held(scores);
-    const besides = measured(scores);
-    const left = missing(scores);
+    const asked = held(image);
+    const besides = measured(image);
+    const left = missing(image);
     this.element.replaceChildren(
       ...(scores.length ? [] : [h("p", { class: "cs-quiet", text: "Not measured yet." })]),
-      ...unheard.map((reason) => h("p", { class: "cs-score-reason", text: reasonSaid(reason, scores) })),
+      ...unexplained(image).map((reason) => h("p", { class: "cs-score-reason", text: reasonSaid(reason, scores) })),
       ...asked.map((score) => bar(score)),
       ...this.fold("besides", "Measured besides", besides, !asked.length),
       ...this.fold("left", "Not scored", left, false),

@@ -58,14 +58,20 @@ function rangeOf(score) {
   return [low, score.high <= 100 ? score.high : farthest];
 }
 
-/** Those that a picture is held against, what would reject it first. */
-export const held = (scores) => scores.filter(HELD).sort((a, b) => GRAVITY[standing(a)] - GRAVITY[standing(b)]);
+/** Whether a verdict names it among its reasons. */
+const named = ({ dimension }, { reasons }) => reasons.some((reason) => reason.startsWith(`${dimension} `));
+
+/** The scores that a picture is held against, what would reject it first; of those that could not be measured, what a person has to look at. */
+export const held = (image) => image.scores.filter((score) => HELD(score) && (score.value !== null || named(score, image))).sort((a, b) => GRAVITY[standing(a)] - GRAVITY[standing(b)]);
 
 /** Those that are measured and held against nothing. */
-export const measured = (scores) => scores.filter((score) => !HELD(score) && score.value !== null);
+export const measured = ({ scores }) => scores.filter((score) => !HELD(score) && score.value !== null);
 
-/** Those that could not be measured and that nobody asked to pass. */
-export const missing = (scores) => scores.filter((score) => !HELD(score) && score.value === null);
+/** Those that could not be measured, and that the verdict does not wait for. */
+export const missing = (image) => image.scores.filter((score) => score.value === null && !(HELD(score) && named(score, image)));
+
+/** Reasons that no score explains: "nearly the same as 3". */
+export const unexplained = ({ reasons, scores }) => reasons.filter((reason) => !scores.some(({ dimension }) => reason.startsWith(`${dimension} `)));
 
 const SAID = { pass: " passes", fail: " fails", warn: " is low", none: "" };
 
@@ -93,10 +99,10 @@ export function why({ reasons, scores }) {
  * A mark for each dimension that a picture is held against, in the order of the profile: one drawing, however many they are. What could
  * not be measured has one only where a person has to look for it.
  */
-export function marks({ scores, reasons }) {
+export function marks(image) {
   const paths = { pass: "", fail: "", warn: "", none: "" };
   let boxes = "";
-  const shown = scores.filter((score) => HELD(score) && (score.value !== null || reasons.some((reason) => reason.startsWith(`${score.dimension} `))));
+  const shown = image.scores.filter((score) => HELD(score) && (score.value !== null || named(score, image)));
   shown.forEach((score, i) => {
     const state = standing(score);
     paths[state] += `M${i * PITCH} 0${GLYPHS[state]}`;

@@ -1,7 +1,7 @@
 // What was measured of the frame under the pointer or the keyboard. One for the whole sheet: it moves to the frame that is asked about.
 
 import { h, icon } from "./dom.js";
-import { betterThan, held, limitOf, measured, missing, reasonSaid, standing, titleOf, valueOf } from "./scores.js";
+import { betterThan, held, limitOf, measured, missing, reasonSaid, standing, titleOf, unexplained, valueOf } from "./scores.js";
 
 const EDGE = 8; // pixels from the window's edges
 const MOST = 14; // lines: the rest is in the loupe
@@ -48,13 +48,11 @@ export class Tip {
       this.element.remove();
       return;
     }
-    const lines = [...held(image.scores), ...measured(image.scores)];
-    const left = missing(image.scores).length;
+    const lines = [...held(image), ...measured(image)];
+    const left = missing(image).length;
     const more = [lines.length > MOST ? `${lines.length - MOST} more in the loupe` : "", left ? `${left} not scored` : ""].filter(Boolean).join(" · ");
-    // What a line cannot say: "its weights are not here", "like frame 3".
-    const told = image.reasons.filter((reason) => !image.scores.some((score) => score.value !== null && reason.startsWith(`${score.dimension} `)));
     this.element.replaceChildren(
-      ...told.map((reason) => h("p", { text: reasonSaid(reason, image.scores) })),
+      ...unexplained(image).map((reason) => h("p", { text: reasonSaid(reason, image.scores) })),
       ...lines.slice(0, MOST).map(line),
       ...(more ? [h("p", { class: "cs-tip-more", text: more })] : []));
     if (this.element.parentElement !== element) element.append(this.element);
