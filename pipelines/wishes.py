@@ -83,7 +83,7 @@ def _no_ladder(tier: Tier, steps: int, role: Role, drafter: ModelCard | None) ->
     """Why drafts cannot stand for the finals; "" when they can."""
     if tier.ladder is None or drafter is None:
         return "It draws as cheaply as a draft would."
-    if steps <= tier.ladder.steps and drafter.name == tier.card:
+    if tier.ladder.promotion == "same-noise" and steps <= tier.ladder.steps:
         return f"A draft takes {tier.ladder.steps} steps, and you asked for {steps}."
     if role == "img2img" and not drafter.img2img:
         return f"The drafts are {drafter.title}'s, which cannot start from a picture."
