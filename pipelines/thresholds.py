@@ -23,7 +23,7 @@ FEWEST_OF_EACH = 5  # approved and rejected ones among them
 FEWEST_PROMPTS = 3
 ISOTONIC = 1000  # from here on the curve may have any rising shape
 FOLDS = 5
-SURE = 0.9
+SURE = 0.8
 CERTAIN = 1.645  # one-sided 95 %: how clearly a threshold must beat none at all
 SHOWN = 200  # values of either kind that are told for a plot
 

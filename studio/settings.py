@@ -81,7 +81,7 @@ TABLE = (
     Setting("disk.least_gigabytes", "number", 1, "Room to be left", "With less free on the disk the queue waits; 0: never.", 0, 1e5, "GB"),
     Setting("models.folders", "folders", (), "Folders with models", "Of ComfyUI, Forge and others: nothing is fetched twice."),
     Setting("review.sample", "number", 5, "Random checks", "So much of what was rejected or delivered is asked about too.", 0, 100, "%"),
-    Setting("review.sure", "number", 90, "Decide alone when", "Learned thresholds leave what is less sure to people.", 50, 99, "%"),
+    Setting("review.sure", "number", 80, "Decide alone when", "Learned thresholds leave what is less sure to people.", 50, 99, "%"),
     Setting("export.strip", "switch", False, "Export without settings", "Prompts, seeds and scores are left out.", own=True),
     Setting("login.idle_days", "number", 7, "Log out when idle", "A browser that asked nothing for this long.", 0.01, 90, "days"),
     Setting("login.days", "number", 30, "Log in again after", "However busy a browser was.", 0.01, 365, "days"),

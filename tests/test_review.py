@@ -308,7 +308,7 @@ def judged(studio: Studio) -> list[int]:
 
 def test_a_threshold_is_suggested_applied_and_taken_back(studio, door, judged):
     view = ask(door.get("/api/thresholds"))
-    assert (view["profile"], view["card"], view["verdicts"], view["sure"]) == ("generic", "embedded", 240, 90)
+    assert (view["profile"], view["card"], view["verdicts"], view["sure"]) == ("generic", "embedded", 240, 80)
     assert view["about"] == [{"profile": "generic", "card": "embedded", "review": 240, "sheet": 0, "title": "Generic",
                               "card_title": view["card_title"]}]  # fmt: skip
     by_name = {one["dimension"]: one for one in view["dimensions"]}

@@ -10,8 +10,8 @@ const PARTS = [["pictures", "Pictures"], ["thresholds", "Thresholds"]];
 export class CsReview extends HTMLElement {
   connectedCallback() {
     if (this.firstChild) return;
-    this.part = "pictures";
-    this.looking = new Looking({ learn: () => this.show("thresholds"), active: () => this.shown && this.part === "pictures", within: (element) => this.contains(element) });
+    this.open = "pictures";
+    this.looking = new Looking({ learn: () => this.show("thresholds"), active: () => this.shown && this.open === "pictures", within: (element) => this.contains(element) });
     this.learned = new Learned({ look: () => this.show("pictures") });
     this.panels = { pictures: this.looking.element, thresholds: this.learned.element };
     this.tabs = PARTS.map(([name, text]) => h("button", { type: "button", class: "cs-r-part", text, onclick: () => this.show(name) }));
@@ -26,7 +26,7 @@ export class CsReview extends HTMLElement {
   }
 
   show(part) {
-    this.part = part;
+    this.open = part;
     PARTS.forEach(([name], i) => {
       this.panels[name].hidden = name !== part;
       set(this.tabs[i], { "aria-current": name === part ? "page" : null });
@@ -36,7 +36,7 @@ export class CsReview extends HTMLElement {
 
   load() {
     if (!this.shown) return;
-    if (this.part === "pictures") this.looking.load();
+    if (this.open === "pictures") this.looking.load();
     else this.learned.load();
   }
 }
