@@ -195,9 +195,10 @@ def _bar(ask: str, said: str, hard: bool, known: Dimensions, field: str) -> Bar:
 
 def _dimension_name(subject: str, known: Dimensions, field: str) -> str:
     """The name of what people may call by its title. Raises BadInput that names what is near."""
-    plain, colon, argument = subject.strip().removeprefix("the ").partition(":")
     called = {dimension.title.casefold(): name for name, dimension in known.by_name.items()}
     called |= {name.replace("_", " "): name for name in known.by_name}
+    subject = subject.strip().removeprefix("the ")
+    plain, colon, argument = (subject, "", "") if subject in called else subject.partition(":")
     name = plain.strip() if plain.strip() in known.by_name else called.get(plain.strip(), "")
     if not name:
         near = difflib.get_close_matches(plain.strip(), [*called, *known.by_name], n=3, cutoff=0.55)
