@@ -195,16 +195,16 @@ def test_percentiles_need_twenty_values_and_count_ties_half(store, shipped):
 
     for value, image in enumerate(ids[:19]):
         mark(image, float(value))
-    assert percentiles.of("sharpness", "technical", "1", 5.0) is None
+    assert percentiles.of("sharpness", "technical", "1", "embedded", 5.0) is None
     for value, image in enumerate(ids[19:40], start=19):
         mark(image, float(value))
     fresh = Percentiles(store)
-    assert fresh.of("sharpness", "technical", "1", -1.0) == 0.0
-    assert fresh.of("sharpness", "technical", "1", 19.5) == 50.0
-    assert fresh.of("sharpness", "technical", "1", 20.0) == 51.2
-    assert fresh.of("sharpness", "technical", "1", 99.0) == 100.0
-    assert fresh.of("sharpness", "technical", "2", 20.0) is None
-    assert fresh.of("sharpness", "technical", "1", None) is None
+    assert fresh.of("sharpness", "technical", "1", "embedded", -1.0) == 0.0
+    assert fresh.of("sharpness", "technical", "1", "embedded", 19.5) == 50.0
+    assert fresh.of("sharpness", "technical", "1", "embedded", 20.0) == 51.2
+    assert fresh.of("sharpness", "technical", "1", "embedded", 99.0) == 100.0
+    assert fresh.of("sharpness", "technical", "2", "embedded", 20.0) is None
+    assert fresh.of("sharpness", "technical", "1", "embedded", None) is None
 
 
 def test_timings_are_smoothed_and_scaled_by_pixels(store):

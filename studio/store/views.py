@@ -97,7 +97,7 @@ def _score_view(row: sqlite3.Row, percentiles: Percentiles) -> Json:
     return words | {name: row[name] for name in ("dimension", "value", "threshold", "bound", "note", "scorer", "version")} | {
         "passed": None if row["passed"] is None else bool(row["passed"]),
         "hard": bool(row["hard"]),
-        "percentile": percentiles.of(row["dimension"], row["scorer"], row["version"], row["value"]),
+        "percentile": percentiles.of(row["dimension"], row["scorer"], row["version"], row["card"], row["value"]),
     }
 
 

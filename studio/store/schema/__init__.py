@@ -28,6 +28,9 @@ from studio.store.schema import review  # noqa: F401 - indexes what the funnel a
 from studio.store.schema import safety  # noqa: F401
 
 # isort: split
+from studio.store.schema import scores  # noqa: F401
+
+# isort: split
 from studio.store.schema.migrations import days_ago, migrations, now
 
 __all__ = ["days_ago", "migrations", "now"]
