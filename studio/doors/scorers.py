@@ -15,7 +15,10 @@ def api(studio: Studio) -> APIRouter:
 
     @router.get("")
     def scorers(who: Asking) -> Any:
-        return Json(shelf.view(who))
+        view = shelf.view(who)
+        for scorer in view["scorers"]:
+            scorer["lacking"] = studio.rescoring.lacking(scorer["name"], who) if scorer["found"] else 0
+        return Json(view)
 
     @router.get("/{name}")
     def scorer(name: str, who: Asking) -> Any:

@@ -67,6 +67,7 @@ export class CsModels extends HTMLElement {
   }
 
   told(download) {
+    if (download.card.includes(":")) return; // a scorer's
     for (const row of this.rows.values()) if (row.card?.name === download.card) row.told(download);
     if (download.state === "running" || download.state === "waiting") return;
     const title = [...this.rows.values()].find((row) => row.card?.name === download.card)?.card.title ?? download.card;
