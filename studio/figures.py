@@ -58,6 +58,7 @@ def shares(figures: Mapping[str, float]) -> Json:
         view["text_match"] = round(figures["text_total"] / figures["text_n"], 1) if figures["text_n"] else None
         view["agreement"] = share(figures["agreed"], figures["verdicts"])
         view["per_10000"] = per_10000(figures["incidents"], figures["drawn"])["per_10000"]
+        view["incident_rate"] = share(min(figures["incidents"], figures["drawn"]), figures["drawn"])
     return view
 
 

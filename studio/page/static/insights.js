@@ -119,8 +119,9 @@ export class CsInsights extends HTMLElement {
   }
 
   glance(now, before, course) {
-    const points = { say: (value) => figure(100 * value), unit: " points", apart: 0.0005 };
-    const share = (name, title, foot) => tile(title, percent(now[name]?.value), change(now[name]?.value, before?.[name]?.value, points), foot, course.map((one) => one[name]?.value ?? null), interval(now[name]));
+    const points = { say: (value) => figure(100 * value), unit: " points" };
+    const both = (name) => [now[name], before?.[name]];
+    const share = (name, title, foot) => tile(title, percent(now[name]?.value), change(now[name]?.value, before?.[name]?.value, { ...points, shares: both(name) }), foot, course.map((one) => one[name]?.value ?? null), interval(now[name]));
     return [
       share("pass_rate", "Passed", now.judged ? `of ${much(now.judged)} measured` : "nothing was measured"),
       tile("Kept", much(now.kept), change(now.kept, before?.kept, { say: much, better: "" }), `of ${much(now.drawn)} drawn`, course.map((one) => one.kept)),
@@ -128,7 +129,7 @@ export class CsInsights extends HTMLElement {
       tile("Device time per kept", now.seconds_per_kept === null ? "–" : `${figure(now.seconds_per_kept)} s`, change(now.seconds_per_kept, before?.seconds_per_kept, { better: "lower", unit: " s" }), `${hours(now.seconds)} in all`, course.map((one) => one.seconds_per_kept)),
       share("agreement", "People agree", now.verdicts ? `in ${much(now.verdicts)} verdicts` : "nobody was asked"),
       tile("Words readable", now.text_match === null ? "–" : figure(now.text_match), change(now.text_match, before?.text_match), now.text_n ? `of 100, in ${plural(now.text_n, "picture")} with words` : "no words were asked for", course.map((one) => one.text_match)),
-      tile("Safety, per 10,000", now.per_10000 === null ? "–" : figure(now.per_10000), change(now.per_10000, before?.per_10000, { better: "lower" }), `${much(now.incidents)} marked`, course.map((one) => one.per_10000)),
+      tile("Safety, per 10,000", now.per_10000 === null ? "–" : figure(now.per_10000), change(now.per_10000, before?.per_10000, { better: "lower", shares: both("incident_rate") }), `${much(now.incidents)} marked`, course.map((one) => one.per_10000)),
     ];
   }
 }

@@ -244,11 +244,16 @@ export function interval(share) {
   return share ? `${(100 * share.low).toFixed(0)} to ${(100 * share.high).toFixed(0)} %` : null;
 }
 
-/** Better, worse or the same as before, in words and an arrow. */
-export function change(now, before, { better = "higher", say = figure, unit = "", apart = 0 } = {}) {
+/**
+ * Better, worse or about the same as before, in words and an arrow. `shares`: both as shares with their intervals, where there are any:
+ * what chance alone would do is no change.
+ */
+export function change(now, before, { better = "higher", say = figure, unit = "", shares = null } = {}) {
   if (now === null || before === null || now === undefined || before === undefined) return null;
+  const inside = (value, share) => value >= share.low && value <= share.high;
+  const chance = shares ? !shares[0] || !shares[1] || inside(shares[0].value, shares[1]) || inside(shares[1].value, shares[0]) : Math.abs(now - before) <= 0.02 * Math.abs(before);
+  if (chance) return h("span", { class: "cs-change", text: "about as before" });
   const by = now - before;
-  if (Math.abs(by) <= apart || say(Math.abs(by)) === say(0)) return h("span", { class: "cs-change", text: "as before" });
   const good = by > 0 === (better === "higher");
-  return h("span", { class: "cs-change", data: better ? { good: String(good) } : {} }, icon(by > 0 ? "front" : "down"), `${say(Math.abs(by))}${unit} ${by > 0 ? "more" : "less"}`);
+  return h("span", { class: "cs-change", data: better ? { good: String(good) } : {} }, icon(by > 0 ? "up" : "down"), `${say(Math.abs(by))}${unit} ${by > 0 ? "more" : "less"}`);
 }
