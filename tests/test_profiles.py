@@ -306,7 +306,6 @@ def test_toml_is_carried_from_studio_to_studio(door):
         ("/api/profiles/generic/remove", {}, 409, None),
         ("/api/profiles", {"name": "generic", "from": "headshot"}, 422, "name"),
         ("/api/profiles", {"name": "Über", "from": "headshot"}, 422, "name"),
-        ("/api/rules", {"text": "sharpnes >= 3"}, 422, "rule"),
         ("/api/rules", {"text": 3}, 422, "text"),
         ("/api/rules", {"colour": 3}, 422, "colour"),
     ],
@@ -315,6 +314,14 @@ def test_what_is_wrong_is_refused_by_field(door, path, body, status, field):
     answer = door.post(path, json=body)
     assert (answer.status_code, answer.json()["error"]["field"]) == (status, field)
     assert door.get("/api/profiles/headshot").json()["version"] == 0
+
+
+def test_who_is_still_writing_is_told_what_is_wrong(door):
+    told = door.post("/api/rules", json={"text": "sharpnes >= 3"})
+    assert told.status_code == 200 and told.json()["wrong"]["todo"] == "Did you mean sharpness?"
+    assert door.post("/api/rules", json={"text": "no people"}).json()["words"] == "People exactly 0, or the picture is rejected."
+    told = door.post("/api/profiles/headshot/preview", json={"profile": {"title": "x", "rules": ["banana >= 3"]}}).json()
+    assert told["wrong"]["field"] == "rules.0" and '"banana"' in told["wrong"]["what"]
 
 
 def test_there_is_no_such_version(door):

@@ -73,8 +73,12 @@ def api(studio: Studio) -> APIRouter:
 
     @router.post("/profiles/{name}/preview")
     def preview(name: str, data: Body, who: Asking) -> Any:
+        """What a change would do, or what is wrong with it: no failure of the request, for whoever tries is still writing."""
         only(data, "toml", "profile")
-        return Json(quality.preview(quality.read(data, name), name, who))
+        try:
+            return Json(quality.preview(quality.read(data, name), name, who) | {"wrong": None})
+        except BadInput as error:
+            return Json({"wrong": error.as_dict()})
 
     @router.post("/profiles/{name}/restore")
     def restore(name: str, data: Body, who: Asking) -> Any:
@@ -94,9 +98,13 @@ def api(studio: Studio) -> APIRouter:
 
     @router.post("/rules")
     def rule(data: Body, who: Asking) -> Any:
+        """How a sentence is understood, or why it is not."""
         only(data, "text")
         if not isinstance(data.get("text"), str):
             raise BadInput("text", f"A rule is a sentence; this is {shown(data.get('text'))}.")
-        return Json(quality.rule(_text(data, "text", 5 * RULE_LIMIT)))
+        try:
+            return Json(quality.rule(_text(data, "text", 5 * RULE_LIMIT)) | {"wrong": None})
+        except BadInput as error:
+            return Json({"wrong": error.as_dict()})
 
     return router

@@ -100,7 +100,6 @@ export const api = {
   shareImage: (id, shared) => ask(`/api/images/${id}/share`, { with: shared }),
   shareJob: (id, shared) => ask(`/api/jobs/${id}/share`, { with: shared }),
   token: (token) => ask("/api/models/token", { token }),
-  profiles: () => ask("/api/profiles"),
   profile: (name) => ask(`/api/profiles/${encodeURIComponent(name)}`),
   newProfile: (profile) => ask("/api/profiles", profile),
   tryProfile: (name, profile) => ask(`/api/profiles/${encodeURIComponent(name)}/preview`, { profile }),

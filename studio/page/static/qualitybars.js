@@ -5,7 +5,7 @@ import { menuAt } from "./menus.js";
 import { spread } from "./qualityspread.js";
 
 const BOUNDS = [[">=", "at least"], ["<=", "at most"]];
-const GATES = [["hard", "is rejected"], ["measured", "is rejected, where measured"], ["advisory", "is told so"]];
+const GATES = [["hard", "is rejected"], ["measured", "is rejected, where measured"], ["advisory", "passes, with a note"]];
 const NEEDS = { texts: "needs words to show", palette: "needs a palette", likeness: "needs a reference picture", nothing: "" };
 const WORDS = { ">=": "at least", "<=": "at most" };
 

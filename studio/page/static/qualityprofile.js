@@ -122,15 +122,13 @@ export class ProfileEditor {
     const { view, working } = this;
     const missing = this.bars.missing();
     const asked = (this.tried = (this.tried ?? 0) + 1);
-    let outlook = null;
-    let wrong = missing;
-    try {
-      if (!missing) outlook = await api.tryProfile(view.name, working);
-    } catch (error) {
-      if (!(error instanceof Refused)) throw error;
-      wrong = { field: error.field, words: plainly(error.message) };
-    }
+    let outlook = missing ? null : await api.tryProfile(view.name, working);
     if (asked !== this.tried || view !== this.view) return;
+    let wrong = missing;
+    if (outlook?.wrong) {
+      wrong = { field: outlook.wrong.field, words: plainly(new Refused(outlook.wrong).message) };
+      outlook = null;
+    }
     this.bars.mark(wrong);
     this.rules.mark(wrong);
     this.wrong.textContent = wrong ? wrong.words : "";

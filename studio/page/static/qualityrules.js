@@ -60,12 +60,8 @@ export class Rules {
     const text = row.input.value;
     let [words, good] = ["", true];
     if (text.trim()) {
-      try {
-        words = (await api.rule(text)).words;
-      } catch (error) {
-        if (!(error instanceof Refused)) throw error;
-        [words, good] = [error.message, false];
-      }
+      const read = await api.rule(text);
+      [words, good] = read.wrong ? [new Refused(read.wrong).message, false] : [read.words, true];
     }
     if (asked === row.asked) this.say(row, words, good);
   }
