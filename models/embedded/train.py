@@ -1,7 +1,8 @@
 """Train the embedded family: `python -m models.embedded.train --work DIR [STAGE ...]`.
 
-Stages, in order: renders, autoencoder, text, flow, clips, decoder, export. Each can be stopped at any moment and goes on from its last
-checkpoint in DIR; `export` writes the folders that the studio ships. On two CPU cores the whole takes some hours, on a GPU minutes.
+Stages, in order: renders, autoencoder, text, flow, clips, decoder, export, mush. Each can be stopped at any moment and goes on from
+its last checkpoint in DIR; `export` writes the folders that the studio ships, and `mush` learns from what these draw. On two CPU cores
+the whole takes some hours, on a GPU minutes.
 """
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-STAGES = ("renders", "autoencoder", "text", "flow", "clips", "decoder", "export")
+STAGES = ("renders", "autoencoder", "text", "flow", "clips", "decoder", "export", "mush")
 
 
 def main() -> None:
@@ -61,6 +62,10 @@ def run(stage: str, args: argparse.Namespace) -> None:
     elif stage == "export":
         from models.embedded.training import export
         export.export(args.work, args.out, args.device)
+    elif stage == "mush":
+        from models.embedded.training import mush
+        from models.scorers.mush import WEIGHTS
+        mush.make_and_train(args.work, args.out / WEIGHTS.name, seed=args.seed)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ It shares neither weights nor pictures with the CLIPs that ship, nor with anythi
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 import numpy as np
@@ -17,26 +18,40 @@ from torch.nn import functional
 
 from models.embedded.training.clips_measure import auc
 from models.embedded.training.loop import Loop
-from models.embedded.training.mush_data import KINDS, PARTS, UNSEEN, make
+from models.embedded.training.mush_data import KINDS, PARTS, UNSEEN, make, smeared
 from models.scorers.mush import WEIGHTS, load, network, squeezed
 
-SCENES = {"train": 260, "test": 80}
+SCENES = {"train": 500, "test": 80}
 BATCH = 32
+STEPS = 2400
 SMOOTH = 0.03  # a picture with one step of denoising may look well all the same
 
 
+def make_and_train(work: Path, out: Path, steps: int = STEPS, seed: int = 1, seconds: float = math.inf) -> None:
+    """Make the pictures of both parts with the shipped checkpoint, train on the one and measure on the other."""
+    for part in PARTS:
+        if not make(work, part, SCENES[part], seconds):
+            raise SystemExit(f"not all pictures of {part} are there yet: call this again")
+    train(work, steps, seed, out)
+    measure(work, out)
+
+
 def train(work: Path, steps: int, seed: int, out: Path) -> None:
-    """Balanced batches: half of them good pictures, the other half from each way of spoiling alike."""
+    """Balanced batches: half of them good pictures, the other half from each way of spoiling alike; every third of those is spoiled
+    anew, by a blend or a smear that was never seen before."""
     good = pictures(work, "train", "good")
     spoiled = [pictures(work, "train", kind) for kind in KINDS]
     torch.manual_seed(seed)
     made = network()
-    optimizer = torch.optim.AdamW(made.parameters(), lr=2e-3, weight_decay=0.02)
+    optimizer = torch.optim.AdamW(made.parameters(), lr=3e-3, weight_decay=0.02)
     loop = Loop("mush", {"mush": made}, [optimizer], steps=steps, folder=work, seed=seed, ema=0.99)
     for _, rng in loop:
         chosen = [good[int(i)] for i in rng.integers(len(good), size=BATCH // 2)]
-        for kind in rng.integers(len(spoiled), size=BATCH // 2):
-            chosen.append(spoiled[kind][int(rng.integers(len(spoiled[kind])))])
+        for place, kind in enumerate(rng.integers(len(spoiled), size=BATCH // 2)):
+            if place % 3 == 0:
+                chosen.append(_spoiled_anew(good, rng))
+            else:
+                chosen.append(spoiled[kind][int(rng.integers(len(spoiled[kind])))])
         batch = torch.stack([varied(one, rng) for one in chosen])
         truth = torch.tensor([SMOOTH] * (BATCH // 2) + [1 - SMOOTH] * (BATCH // 2))
         loop.update(functional.binary_cross_entropy_with_logits(made(batch), truth))
@@ -45,6 +60,13 @@ def train(work: Path, steps: int, seed: int, out: Path) -> None:
     averaged = loop.averaged("mush") | {name: value for name, value in made.state_dict().items() if "running" in name}
     save_file({name: value.half() if value.is_floating_point() else value for name, value in averaged.items()}, out)
     print(f"{out}: {out.stat().st_size / 1000:.0f} kB")
+
+
+def _spoiled_anew(good: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    one, other = (good[int(i)] for i in rng.choice(len(good), size=2, replace=False))
+    if rng.random() < 0.4:
+        return torch.lerp(one, other, float(rng.uniform(0.3, 0.7)))
+    return smeared(one[None], rng)[0]
 
 
 def varied(picture: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
@@ -102,17 +124,15 @@ def main() -> None:
     )
     parser.add_argument("--work", type=Path, required=True, help="folder for pictures and checkpoints (about 100 MB)")
     parser.add_argument("--out", type=Path, default=WEIGHTS)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="leave off making pictures after this; call it again to go on")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="leave off making pictures after this; call it again to go on")
     parser.add_argument("--measure", action="store_true", help="only measure the weights in OUT")
     args = parser.parse_args()
-    if not args.measure:
-        for part in PARTS:
-            if not make(args.work, part, SCENES[part], args.seconds):
-                raise SystemExit(f"not all pictures of {part} are there yet: call this again")
-        train(args.work, args.steps, args.seed, args.out)
-    measure(args.work, args.out)
+    if args.measure:
+        measure(args.work, args.out)
+    else:
+        make_and_train(args.work, args.out, args.steps, args.seed, args.seconds)
 
 
 if __name__ == "__main__":

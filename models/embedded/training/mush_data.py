@@ -106,17 +106,7 @@ class Spoiler:
         return Image.blend(self._open(index), self._other(index, rng), float(rng.uniform(0.3, 0.7)))
 
     def _smear(self, index: int, rng: np.random.Generator) -> Image.Image:
-        """Bent by a random field, all over or in one place that covers much of the middle."""
-        picture = self._open(index)
-        pixels = _tensor(picture)
-        _, _, height, width = pixels.shape
-        cells = int(rng.integers(4, 9))
-        field = functional.interpolate(_normal(rng, (1, 2, cells, cells)), size=(height, width), mode="bicubic")
-        if rng.random() < 0.6:
-            field = field * _blob(rng, height, width)
-        y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
-        grid = torch.stack((x, y), -1)[None] + float(rng.uniform(0.10, 0.22)) * field.permute(0, 2, 3, 1)
-        bent = _picture(functional.grid_sample(pixels, grid, padding_mode="reflection", align_corners=True))
+        bent = _picture(smeared(_tensor(self._open(index)), rng))
         return bent.filter(ImageFilter.GaussianBlur(float(rng.uniform(0, 1.5)))) if rng.random() < 0.5 else bent
 
     def _half(self, index: int, rng: np.random.Generator) -> Image.Image:
@@ -170,6 +160,18 @@ class Spoiler:
     def _decoded(self, latents: torch.Tensor, index: int) -> Image.Image:
         vae = self._pipe.vae.config
         return decode(self._pipe, latents / vae.scaling_factor + vae.shift_factor)
+
+
+def smeared(pixels: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """(1, 3, height, width) bent by a random field, all over or in one place that covers much of the middle."""
+    _, _, height, width = pixels.shape
+    cells = int(rng.integers(4, 9))
+    field = functional.interpolate(_normal(rng, (1, 2, cells, cells)), size=(height, width), mode="bicubic")
+    if rng.random() < 0.6:
+        field = field * _blob(rng, height, width)
+    y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
+    grid = torch.stack((x, y), -1)[None] + float(rng.uniform(0.15, 0.28)) * field.permute(0, 2, 3, 1)
+    return functional.grid_sample(pixels, grid, padding_mode="reflection", align_corners=True)
 
 
 def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> torch.Tensor:
