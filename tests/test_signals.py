@@ -1,4 +1,4 @@
-"""What people do with pictures is noted, once for each time something changed; and comments on a picture, who may write and read them."""
+"""What people do with pictures is noted, once for each time something changed."""
 from __future__ import annotations
 
 import pytest
