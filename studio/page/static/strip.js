@@ -93,7 +93,7 @@ export class Strip {
     const wanted = Math.max(0, count - this.frames.size);
     while (this.places.length > wanted) this.places.pop().remove();
     while (this.places.length < wanted) {
-      const place = h("li", { class: "cs-place", "aria-hidden": "true" }, h("span"));
+      const place = h("li", { class: "cs-vacant", "aria-hidden": "true" }, h("span"));
       place.firstChild.style.aspectRatio = this.size.join(" / ");
       this.places.push(place);
       this.list.append(place);

@@ -192,7 +192,7 @@ function captioned(caption, label, input) {
 }
 
 function swatch(colour) {
-  const spot = h("span", { class: "cs-swatch", "aria-hidden": "true" });
+  const spot = h("span", { class: "cs-colour-spot", "aria-hidden": "true" });
   spot.style.background = colour;
   return [spot, h("code", { text: colour })];
 }
