@@ -85,9 +85,9 @@ class Row {
 
   dimensions() {
     const { dimensions, milliseconds } = this.scorer;
-    const cost = milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
+    const cost = milliseconds < 1 ? "under 1 ms" : milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
     const chips = dimensions.map(({ title, about, unit }) => h("li", { class: "cs-sc-dimension", title: about }, title, unit ? h("small", { text: ` ${unit}` }) : null));
-    return h("ul", { class: "cs-sc-dimensions", "aria-label": "Dimensions" }, ...chips, h("li", { class: "cs-quiet", text: `about ${cost} a picture` }));
+    return h("ul", { class: "cs-sc-dimensions", "aria-label": "Dimensions" }, ...chips, h("li", { class: "cs-quiet", text: `${milliseconds < 1 ? "" : "about "}${cost} a picture` }));
   }
 
   status() {
@@ -103,7 +103,7 @@ class Row {
     if (state === "failed") return say("fail", `${download.error.what} ${download.error.why} ${download.error.todo}`);
     if (state === "stopped") return say("", `Stopped at ${size(download.done)}${download.total ? ` of ${size(download.total)}` : ""}. What arrived is kept.`);
     if (found) return say("pass", `${found.words}, ${size(found.bytes)}, revision ${found.revision.slice(0, 8)}. `, ...licence);
-    return say("none", `Not scored: ${weights.size} to download. `, ...licence);
+    return say("none", `Not downloaded: ${weights.size}. `, ...licence);
   }
 
   acts() {
