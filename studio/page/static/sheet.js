@@ -3,11 +3,13 @@
 import { api } from "./api.js";
 import { Bar } from "./bar.js";
 import { openCompare } from "./compare.js";
+import { blank } from "./blank.js";
 import { culling } from "./cull.js";
 import { h, still } from "./dom.js";
 import { Job } from "./job.js";
 import { dispatch } from "./keys.js";
 import { openLoupe } from "./loupe.js";
+import { neighbour } from "./neighbour.js";
 import { Selection } from "./selection.js";
 import { studio } from "./studio.js";
 import { openSurvey } from "./survey.js";
@@ -20,15 +22,6 @@ import { Zoom } from "./zoom.js";
 const SHOWN = 24;
 const FRAMES = 720;
 const CONFIRM_MS = 3000;
-const EXAMPLES = [
-  "a red mug on a wooden table",
-  "a teal vase in a white studio, soft light",
-  "a yellow lamp in a city at night",
-  "a black teapot on a marble kitchen counter, close-up",
-  "a white shoe on the beach",
-  "a purple candle in the snow",
-];
-
 export class CsSheet extends HTMLElement {
   connectedCallback() {
     if (this.firstChild) return;
@@ -78,7 +71,7 @@ export class CsSheet extends HTMLElement {
       if (!known) this.add(job);
       else if (known.loaded) known.load();
     }
-    if (!this.jobs.size) this.list.replaceChildren(this.empty());
+    if (!this.jobs.size) this.list.replaceChildren(blank());
     this.rove();
   }
 
@@ -171,17 +164,6 @@ export class CsSheet extends HTMLElement {
 
   tell(text) {
     this.voice.textContent = text;
-  }
-
-  empty() {
-    const choose = (prompt) => h("li", {}, h("button", { type: "button", class: "cs-example", text: prompt, onclick: () => studio.say("example", prompt) }));
-    return h("div", { class: "cs-empty" },
-      h("div", { class: "cs-blank", "aria-hidden": "true" }, ...Array.from({ length: 8 }, (_, i) => h("span", { text: String(i + 1) }))),
-      h("h2", { text: "Write a prompt" }),
-      h("p", { text: "Every candidate is drawn, measured and shown here as a contact sheet; the best of those that pass are kept. Start with one of these:" }),
-      h("ul", { class: "cs-examples" }, EXAMPLES.map(choose)),
-      h("p", { class: "cs-quiet", text: "The model that ships with the studio draws twelve kinds of product in eight places. It is small and does make mistakes; it shows how the studio works, not how FLUX looks." }),
-    );
   }
 
   // Keys. One frame of the sheet is a stop of the Tab key; the arrows go from frame to frame.
@@ -355,20 +337,7 @@ export class CsSheet extends HTMLElement {
   }
 
   neighbour(element, act) {
-    const frames = this.frames();
-    const at = frames.indexOf(element);
-    if (act === "right") return frames[at + 1];
-    if (act === "left") return frames[at - 1];
-    if (act === "first") return frames[0];
-    if (act === "last") return frames.at(-1);
-    // The nearest frame of the next row, whatever the rows look like.
-    const here = element.getBoundingClientRect();
-    const down = act === "down";
-    const boxes = frames.map((one) => [one, one.getBoundingClientRect()]).filter(([, { top }]) => (down ? top > here.top + 1 : top < here.top - 1));
-    const edge = (down ? Math.min : Math.max)(...boxes.map(([, { top }]) => top));
-    const middle = (box) => box.left + box.width / 2;
-    const row = boxes.filter(([, { top }]) => Math.abs(top - edge) < 2);
-    return row.sort(([, a], [, b]) => Math.abs(middle(a) - middle(here)) - Math.abs(middle(b) - middle(here)))[0]?.[0];
+    return neighbour(this.frames(), element, act);
   }
 }
 
