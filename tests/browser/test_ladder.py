@@ -66,7 +66,8 @@ def test_the_best_drafts_are_finished_large_and_first(new_page, launched, expect
 
 
 def test_a_job_that_fell_short_says_so_and_goes_on(new_page, launched, strict, expect):
-    made = launched.draw(tier="standard", draft=4, keep=4, ladder=True, retries=1, profile=strict, seed=5, prompt="a vase that hardly passes")
+    how = {"tier": "standard", "draft": 4, "keep": 4, "ladder": True, "retries": 1, "profile": strict, "seed": 5}
+    made = launched.draw(prompt="a vase that hardly passes", **how)
     assert made["passed"] < 4, made["outcome"]
     page = new_page(1600, 1000)
     job = on_sheet(page, made)
@@ -197,12 +198,10 @@ def test_the_loupe_tells_measures_as_people_think_of_them(new_page, launched, ex
         answer = route.fetch()
         image = answer.json()
         like = image["scores"][0]
-        image["scores"] += [
-            like | {"dimension": "background_distance:#FFFFFF", "title": "Background distance", "unit": "dE", "better": "lower", "value": 7.25,
-                    "threshold": 5, "bound": "<=", "passed": False, "hard": True, "percentile": 88.0, "note": ""},
-            like | {"dimension": "aesthetic", "title": "Aesthetic", "unit": "", "value": None, "threshold": None, "passed": None,
-                    "note": "Its weights are not on this machine."},
-        ]  # fmt: skip
+        far = {"dimension": "background_distance:#FFFFFF", "title": "Background distance", "unit": "dE", "better": "lower", "value": 7.25}
+        held = {"threshold": 5, "bound": "<=", "passed": False, "hard": True, "percentile": 88.0, "note": ""}
+        none = {"dimension": "aesthetic", "title": "Aesthetic", "unit": "", "value": None, "threshold": None, "passed": None}
+        image["scores"] += [like | far | held, like | none | {"note": "Its weights are not on this machine."}]
         image["reasons"] = ["background_distance:#FFFFFF 7.25 > 5"]
         route.fulfill(response=answer, body=json.dumps(image))
 

@@ -82,6 +82,11 @@ export class Job {
     return this.shown().map((frame) => frame.image).filter((image) => image?.state === "drawn");
   }
 
+  /** Every drawn image that is not in the trash, in the order of the sheet. */
+  every() {
+    return this.strips.flatMap((strip) => strip.all()).filter((frame) => frame.image?.state === "drawn" && !frame.element.hidden).map((frame) => frame.image);
+  }
+
   /** The images are asked for when the job first comes into view, and again whenever something may have been missed. */
   async load() {
     this.loaded = true;

@@ -74,7 +74,8 @@ export class JobTools {
 
   async take(kind, choose) {
     if (!this.view.loaded) await this.view.load();
-    await take(this.view.images().filter(choose).map((image) => image.id), kind);
+    // Also what is put away or not of the verdict that is looked at.
+    await take(this.view.every().filter(choose).map((image) => image.id), kind);
   }
 
   draw(request) {

@@ -167,6 +167,11 @@ class Loupe extends Dialog {
       ["Model", studio.facts(image.tier, image.request.family)?.card_title ?? image.card],
       ["Drawn in", image.seconds === null ? null : image.seconds < 10 ? `${image.seconds.toFixed(1)} s` : duration(image.seconds)],
       ["Made", image.created ? new Date(image.created).toLocaleString() : null],
+      ["Stage", image.stage === "draft" ? "draft of a ladder" : null],
+      ["Round", image.round ? image.round + 1 : null],
+      ["Profile", image.request.profile],
+      ["Words", image.request.texts?.join(", ")],
+      ["Colours", image.request.palette?.join(", ")],
       ["Negative", image.request.negative],
     ];
     const given = rows.filter(([, value]) => value !== null && value !== undefined && value !== "");

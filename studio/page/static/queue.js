@@ -211,10 +211,10 @@ class Row {
     if (job.paused) parts.push("paused");
     else if (waits) parts.push(`starts ${day(new Date(job.not_before))}`);
     else if (job.state === "running" && job.step) parts.push(`step ${job.step}/${job.steps}`);
-    parts.push(job.done ? `${job.done} of ${job.draft} drawn` : `${job.draft} to draw`);
+    parts.push(job.done ? drawn(job) : `${job.draft} to draw`);
     if (!job.paused && !waits && job.eta !== null && job.eta !== undefined) parts.push(job.eta < 1 ? "nearly done" : `done in ${duration(job.eta)}`);
     this.how.textContent = parts.join(" · ");
-    this.bar.style.setProperty("--done", job.draft ? (job.done + (job.step && job.done < job.draft ? job.step / job.steps : 0)) / job.draft : 0);
+    this.bar.style.setProperty("--done", share(job));
     this.element.setAttribute("aria-label", `${this.prompt.textContent}: ${parts.slice(1).join(", ")}`);
   }
 
@@ -270,3 +270,16 @@ function day(time) {
 
 /** As a datetime-local field wants it. */
 const local = (time) => new Date(time.getTime() - time.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+
+/** "3 of 8 drawn", "8 drafted, 1 finished", "round 2, 11 drawn" */
+function drawn({ done, draft, ladder, round, funnel }) {
+  const again = round ? `round ${round + 1}, ` : "";
+  if (ladder) return `${again}${funnel.drafted} drafted${funnel.finished ? `, ${funnel.finished} finished` : ""}`;
+  return `${again}${done > draft ? `${done} drawn` : `${done} of ${draft} drawn`}`;
+}
+
+/** How much of what is known to come is drawn, 0..1. */
+function share({ done, draft, keep, ladder, step, steps }) {
+  const all = ladder ? draft + keep : draft;
+  return Math.min(1, (done + (step && done < all ? step / steps : 0)) / all);
+}

@@ -124,7 +124,12 @@ export class Strip {
 
   /** Its frames in the order of the sheet, without those that are in the trash or not of the verdict that is looked at. */
   shown() {
-    return [...this.list.children].map((element) => element.frame).filter((frame) => frame && !frame.element.hidden && !frame.out);
+    return this.all().filter((frame) => !frame.element.hidden && !frame.out);
+  }
+
+  /** All of them in that order. */
+  all() {
+    return [...this.list.children].map((element) => element.frame).filter(Boolean);
   }
 
   /** Puts the frames into the order of `key`, which gives an array of numbers. */
