@@ -5,9 +5,9 @@ benchmarking of perceptual image hash functions", 2010, as imagehash computes it
 levels without their slow changes, compared by cosine, for where its edges lie; 8 x 8 colours in CIELAB for what no grey level tells.
 A learned embedding does not do: pictures that fit one prompt equally well lie together there, whatever they look like.
 
-Measured on the embedded family, whose seeds differ by a few pixels of place and shade (40 prompts x 8 seeds, 1,120 pairs), and on
-copies of those pictures: half and double size, a third of it, JPEG 30, WebP 40, JPEG 40 at half size. 0.45 % of the pairs of seeds are
-told the same, and 96.5 % of the copies. torch is not needed.
+The bounds were chosen on the embedded family, whose seeds differ by a few pixels of place and shade (40 prompts x 8 seeds, preview tier),
+and checked on 400 other pairs of seeds and on 480 copies of other pictures (half and double size, a third of it, JPEG 30, WebP 40, JPEG 40
+at half size): none of the pairs is told the same (below 1 % with 95 % confidence), and 464 of the copies are. torch is not needed.
 """
 from __future__ import annotations
 

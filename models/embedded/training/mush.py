@@ -23,7 +23,7 @@ from models.scorers.mush import WEIGHTS, load, network, squeezed
 
 SCENES = {"train": 500, "test": 80}
 BATCH = 32
-STEPS = 2400
+STEPS = 1500
 SMOOTH = 0.03  # a picture with one step of denoising may look well all the same
 
 
