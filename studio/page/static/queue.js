@@ -271,15 +271,15 @@ function day(time) {
 /** As a datetime-local field wants it. */
 const local = (time) => new Date(time.getTime() - time.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 
-/** "3 of 8 drawn", "8 drafted, 1 finished", "round 2, 11 drawn" */
+/** "3 of 8 drawn", "8 drafted, 1 finished", "round 2, 11 drawn". Of somebody else's job less is told. */
 function drawn({ done, draft, ladder, round, funnel }) {
   const again = round ? `round ${round + 1}, ` : "";
-  if (ladder) return `${again}${funnel.drafted} drafted${funnel.finished ? `, ${funnel.finished} finished` : ""}`;
+  if (ladder && funnel) return `${again}${funnel.drafted} drafted${funnel.finished ? `, ${funnel.finished} finished` : ""}`;
   return `${again}${done > draft ? `${done} drawn` : `${done} of ${draft} drawn`}`;
 }
 
 /** How much of what is known to come is drawn, 0..1. */
 function share({ done, draft, keep, ladder, step, steps }) {
   const all = ladder ? draft + keep : draft;
-  return Math.min(1, (done + (step && done < all ? step / steps : 0)) / all);
+  return Math.min(1, ((done ?? 0) + (step && done < all ? step / steps : 0)) / all);
 }
