@@ -9,7 +9,7 @@ borderline ones alone. scikit-learn is imported when something is fitted.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -29,7 +29,7 @@ SHOWN = 200  # values of either kind that are told for a plot
 
 Reals = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
-Method = Literal["", "logistic", "isotonic"]
+Method = Literal["", "logistic", "isotonic", "seen"]
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,11 @@ class Cut:
 class Finding:
     """What the verdicts say about one dimension. cut: None, with `why`, where they suggest nothing.
 
-    verdicts, approved, rejected, prompts: how many stand behind it. now: of the bar that holds at present. then: of the suggested one, on
-    prompts it was not fitted on. alone: of what would be decided without a person, the same; undecided: the share that would not.
-    better: whether `then` costs less than `now`. values: (approved, rejected), at most SHOWN each. curve: (value, chance of approval).
+    method: "seen" where no value tells good from bad and the present bar turns away what people approve; the cut is then the worst value
+    that was approved. verdicts, approved, rejected, prompts: how many stand behind it. now: of the bar that holds at present. then: of
+    the suggested one, on prompts it was not fitted on. alone: of what would be decided without a person, the same; undecided: the share
+    that would not. better: whether `then` costs less than `now`. values: (approved, rejected), at most SHOWN each. curve: (value, chance
+    of approval).
     """
 
     dimension: str
@@ -119,7 +121,7 @@ def learn(verdicts: Sequence[Judged], bars: Mapping[str, Bar], sure: float = SUR
     found: dict[str, Finding] = {}
     for name in sorted(bars, key=lambda name: -skill[name]):
         finding = _find(name, bars[name], _rows(verdicts, name, learned), sure, cost)
-        if finding.cut is not None:
+        if finding.cut is not None and finding.method != "seen":
             learned[name] = Bar(name, bars[name].bound, finding.cut.threshold, True)
         found[name] = finding
     return {name: found[name] for name in bars}
@@ -172,15 +174,15 @@ def _find(name: str, bar: Bar, rows: _Rows, sure: float, cost: float) -> Finding
         return replace(known, why=lacking)
     fit = _fit(rows, bar, cost, sure)
     if fit is None:
-        return replace(known, why="What people approve does not go with this value, or goes the other way.")
+        return _loosened(known, rows, cost, "What people approve does not go with this value, or goes the other way.")
     if fit.cut is None:
         side = "reject" if fit.chance(rows.x).mean() > 0.5 else "approve"
-        return replace(known, why=f"At no value that was seen would people rather {side} than not: there is nothing to part.")
+        return _loosened(known, rows, cost, f"At no value that was seen would people rather {side} than not: there is nothing to part.")
 
     passes, alone = _held_out(rows, bar, cost, sure)
     without = _errors(rows, np.ones(n, np.bool_), cost)
     if not _surely_less(_errors(rows, passes, cost), without, rows.groups):
-        return replace(known, why="On prompts it has not seen, a threshold here does not clearly do better than none.")
+        return _loosened(known, rows, cost, "On prompts it has not seen, a threshold here does not clearly do better than none.")
     decided = alone != 0
     return replace(
         known,
@@ -192,6 +194,29 @@ def _find(name: str, bar: Bar, rows: _Rows, sure: float, cost: float) -> Finding
         better=bool(_errors(rows, passes, cost).sum() < _errors(rows, _over(bar, rows.x), cost).sum()),
         curve=_curve(fit, rows),
     )
+
+
+def _loosened(found: Finding, rows: _Rows, cost: float, why: str) -> Finding:
+    """Where values do not tell: a bar that clearly does worse than none gives way to the worst value that was approved; what lies beyond
+    it nobody has seen. Any other bar stays, and `why` is told."""
+    now, none = _errors(rows, _over(found.bar, rows.x), cost), _errors(rows, np.ones(len(rows.y), np.bool_), cost)
+    if not found.bar.hard or not _surely_less(none, now, rows.groups):
+        return replace(found, why=why)
+    passes = np.ones(len(rows.y), np.bool_)
+    for train, test in _folds(rows):
+        passes[test] = _over(_loosest(found.bar, rows.at(train)), rows.x[test])
+    threshold = _loosest(found.bar, rows).threshold
+    rates = _rates(rows, passes)
+    cut, undecided = Cut(threshold, threshold, threshold), _share(np.zeros(len(rows.y), np.bool_), rows)
+    return replace(found, method="seen", cut=cut, then=rates, alone=rates, undecided=undecided, better=True)
+
+
+def _loosest(bar: Bar, rows: _Rows) -> Bar:
+    """The bar that everything approved passes, rounded to its good side."""
+    worst = float(rows.x[rows.y].min() if bar.bound == ">=" else rows.x[rows.y].max())
+    step = 10.0 ** (math.floor(math.log10(abs(worst))) - 2) if worst else 1.0
+    threshold = step * (math.floor(worst / step) if bar.bound == ">=" else math.ceil(worst / step))
+    return replace(bar, threshold=_tidy(threshold), low=None, high=None)
 
 
 def _lacking(found: Finding) -> str:
@@ -287,11 +312,8 @@ def _tidy(value: float) -> float:
 
 def _held_out(rows: _Rows, bar: Bar, cost: float, sure: float) -> tuple[Flags, npt.NDArray[np.int8]]:
     """What a threshold fitted on the other prompts says of each picture: whether it passes; and 1, -1 or 0 (a person has to look)."""
-    from sklearn.model_selection import GroupKFold
-
     passes, alone = np.ones(len(rows.y), np.bool_), np.ones(len(rows.y), np.int8)
-    folds = GroupKFold(min(FOLDS, rows.prompts), shuffle=True, random_state=0)
-    for train, test in folds.split(rows.x, rows.y, rows.groups):
+    for train, test in _folds(rows):
         fit = _fit(rows.at(train), bar, cost, sure)
         if fit is None or fit.cut is None:
             continue  # without a threshold everything passes
@@ -301,6 +323,13 @@ def _held_out(rows: _Rows, bar: Bar, cost: float, sure: float) -> tuple[Flags, n
         bad = x < fit.cut.low if up else x > fit.cut.high
         alone[test] = np.where(good, 1, np.where(bad, -1, 0))
     return passes, alone
+
+
+def _folds(rows: _Rows) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+    """Which verdicts to fit, and which of other prompts to try it on."""
+    from sklearn.model_selection import GroupKFold
+
+    return GroupKFold(min(FOLDS, rows.prompts), shuffle=True, random_state=0).split(rows.x, rows.y, rows.groups)
 
 
 # What is told.

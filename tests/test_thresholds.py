@@ -52,7 +52,7 @@ def test_what_is_told_of_errors_holds_for_fresh_pictures():
 
 def test_a_value_that_tells_nothing_gets_no_threshold():
     for seed in range(5):
-        found = learn(people(300, seed=seed), SHARP | {"noise": Bar("noise", ">=", 40.0, True)})
+        found = learn(people(300, seed=seed), SHARP | {"noise": Bar("noise", ">=", 10.0, True)})
         assert found["noise"].cut is None and found["noise"].why
         assert found["sharpness"].cut is not None
 
@@ -60,6 +60,20 @@ def test_a_value_that_tells_nothing_gets_no_threshold():
 def test_a_value_that_goes_the_other_way_gets_no_threshold():
     found = learn(people(300), {"sharpness": Bar("sharpness", "<=", 80.0, True)})["sharpness"]
     assert found.cut is None and "the other way" in found.why
+
+
+def test_a_bar_that_only_turns_good_ones_away_is_loosened_to_what_was_seen():
+    verdicts = people(400, seed=4)
+    bars = SHARP | {"noise": Bar("noise", ">=", 55.0, True)}
+    found = learn(verdicts, bars)["noise"]
+    lowest = min(one.values["noise"] for one in verdicts if one.approved)
+    assert found.method == "seen" and found.better and lowest - 1 < found.cut.threshold <= lowest
+    assert found.now.false_rejects.value > 0.5 and found.then.false_rejects.value < 0.05
+    assert found.then.false_accepts.value >= found.now.false_accepts.value, "and what that costs is told"
+    advice = learn(verdicts, SHARP | {"noise": Bar("noise", ">=", 55.0, False)})["noise"]
+    assert advice.cut is None, "what only advises turns nothing away"
+    above = learn(verdicts, SHARP | {"noise": Bar("noise", "<=", 45.0, True)})["noise"]
+    assert above.cut.threshold >= max(one.values["noise"] for one in verdicts if one.approved)
 
 
 def test_too_few_verdicts_say_so():

@@ -100,7 +100,7 @@ export class Learned {
       h("label", { class: "cs-r-choice" }, box, h("span", {}, h("b", { text: one.title }), h("span", { text: ` ${bar(one.bound, one.threshold)}${one.hard ? "" : ", advice only"}` }), h("span", { class: "cs-r-to", text: ` to ${number(suggestion.threshold)}` }))),
       h("figure", {}, plot(one), h("figcaption", { class: "cs-r-legend" }, key("cs-r-approved", "approved"), key("cs-r-rejected", "rejected"), key("cs-r-now", "now"), key("cs-r-then", "suggested"), ...(suggestion.band ? [key("cs-r-band", "a person decides")] : []))),
       table(one),
-      h("p", { class: "cs-quiet" }, h("span", { text: `${plural(one.verdicts, "verdict")} (${one.approved} approved, ${one.rejected} rejected) on ${plural(one.prompts, "prompt")}, ${one.method} fit; its errors are measured on prompts it was not fitted on. ${band}` }),
+      h("p", { class: "cs-quiet" }, h("span", { text: `${plural(one.verdicts, "verdict")} (${one.approved} approved, ${one.rejected} rejected) on ${plural(one.prompts, "prompt")}, ${one.method === "seen" ? "people approve whatever the value, down to the worst one seen" : `${one.method} fit`}; its errors are measured on prompts it was not fitted on. ${band}` }),
         ...(same ? [h("b", { text: " This is what holds now." })] : one.better ? [] : [h("b", { text: " What holds now does as well." })])));
   }
 
