@@ -64,10 +64,8 @@ def _for_card(profile: Profile, card: str) -> dict[str, str]:
     """What differs for a model, by dimension."""
     thresholds, gates = profile.thresholds.get(card, {}), profile.gates.get(card, {})
     return {
-        name: ", ".join(
-            [f"{thresholds[name]:g}"] * (name in thresholds) + [GATES[gates[name]]] * (name in gates),
-        )
-        for name in [*thresholds, *(name for name in gates if name not in thresholds)]
+        name: ", ".join(([f"{thresholds[name]:g}"] if name in thresholds else []) + ([GATES[gates[name]]] if name in gates else []))
+        for name in dict.fromkeys([*thresholds, *gates])
     }
 
 

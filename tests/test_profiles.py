@@ -332,18 +332,18 @@ def test_there_is_no_such_version(door):
 def test_a_change_is_tried_on_recent_pictures(start_studio):
     studio = start_studio()
     ended(studio, studio.submit({"prompt": "a red mug", "draft": 6, "keep": 2, "seed": 5})["id"])
-    row = studio.store.db.execute("SELECT value FROM scores WHERE dimension = 'sharpness' ORDER BY value").fetchall()
+    row = studio.store.db.execute("SELECT value FROM scores WHERE dimension = 'adherence' ORDER BY value").fetchall()
     middle = (row[2]["value"] + row[3]["value"]) / 2
     with served(studio) as address:
         with httpx.Client(base_url=address, timeout=20) as client:
             profile = client.get("/api/profiles/generic").json()["profile"]
             now = client.post("/api/profiles/generic/preview", json={"profile": profile}).json()
             assert now["pictures"] == 6 and now["changes"] == [] and now["now"] == now["would"]
-            profile["dimensions"] = {"sharpness": {"bound": ">=", "threshold": middle, "gate": "hard"}}
+            profile["dimensions"] = {"adherence": {"bound": ">=", "threshold": middle, "gate": "hard"}}
             profile |= {"ranks": [], "thresholds": {}, "gates": {}}
             told = client.post("/api/profiles/generic/preview", json={"profile": profile}).json()
             assert told["would"] == {"passes": 3, "rejected": 3, "review": 0}
-            assert told["dimensions"]["sharpness"]["fails"] == 3 and sum(told["dimensions"]["sharpness"]["bins"]) == 6
+            assert told["dimensions"]["adherence"]["fails"] == 3 and sum(told["dimensions"]["adherence"]["bins"]) == 6
             profile["rules"] = ["exactly one face"]
             told = client.post("/api/profiles/generic/preview", json={"profile": profile}).json()
             assert told["would"]["passes"] == 0 and told["dimensions"]["faces"]["unmeasured"] == 6
