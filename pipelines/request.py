@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import secrets
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -89,10 +89,12 @@ class Request:
         *,
         profiles: Collection[str] = ("generic",),
         loras: Collection[str] = (),
+        here: Callable[[ModelCard], bool] | None = None,
     ) -> Request:
         """The complete request of a JSON value. A field that is absent or null takes its default.
 
-        profiles, loras: names that exist in this studio. Raises BadInput, and nothing else, for any JSON value.
+        profiles, loras: names that exist in this studio. here: whether a model's weights are, without which it can draft nothing; None:
+        they all are. Raises BadInput, and nothing else, for any JSON value.
         """
         if not isinstance(data, Mapping):
             raise BadInput("request", f"A request is a JSON object with a prompt; this is {shown(data)}.")
@@ -111,7 +113,7 @@ class Request:
         keep = _keep(data, draft, tier)
         steps = whole(data, "steps", *card.steps_range, tier.steps, of=" for this model")
         drafter = catalogue.card(family.tiers[tier.ladder.draft].card) if tier.ladder else None
-        ladder = read_ladder(data, tier, draft, keep, steps, role, drafter)
+        ladder = read_ladder(data, tier, draft, keep, steps, role, drafter, here)
         return cls(
             prompt=prompt,
             negative=_negative(data, card),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -66,14 +66,17 @@ def read_palette(data: Mapping[object, object]) -> tuple[str, ...]:
 
 
 def read_ladder(
-    data: Mapping[object, object], tier: Tier, draft: int, keep: int, steps: int, role: Role, drafter: ModelCard | None
-) -> bool:
+    data: Mapping[object, object], tier: Tier, draft: int, keep: int, steps: int, role: Role, drafter: ModelCard | None,
+    here: Callable[[ModelCard], bool] | None = None,
+) -> bool:  # fmt: skip
     """`ladder`: whether cheap drafts are chosen from before any is drawn at the tier's quality. Absent: as the tier's data says,
-    where there is something to choose from. drafter: who would draw the drafts. Raises BadInput when asked for and impossible."""
+    where there is something to choose from. drafter: who would draw the drafts; here: whether its weights are. Raises BadInput when asked for and impossible."""
     asked = data.get("ladder")
     if asked is not None and not isinstance(asked, bool):
         raise BadInput("ladder", f"ladder must be true, false or null; this is {shown(asked)}.")
     why = _no_ladder(tier, steps, role, drafter)
+    if not why and drafter is not None and here is not None and not here(drafter):
+        why = f"The drafts are {drafter.title}'s, whose weights are not on this machine."
     if asked and why:
         raise BadInput("ladder", f"{tier.title} cannot draft first and finish the best.", why, "Switch the ladder off.")
     return asked if asked is not None else not why and draft > keep

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from models.cards import Catalogue, Family, Tier
+from models.cards import Catalogue, Family, ModelCard, Tier
 from models.errors import BadInput, NotFound
 from models.machine import usable_cores
 from models.memory import Machine
@@ -187,7 +187,8 @@ class Studio:
         placing, data = take_placing(data, who)
         again, data = take_again(data)
         confirmed, data = take_confirmed(data)
-        return self._queue(Request.from_dict(data, self.catalogue, profiles=self.profiles.names()), who, placing, again, confirmed)
+        request = Request.from_dict(data, self.catalogue, profiles=self.profiles.names(), here=self._card_is_here)
+        return self._queue(request, who, placing, again, confirmed)
 
     def promote(self, image: int, tier: object, draft: object = 1, who: Who = LOCAL) -> Json:
         """Takes a picture to a higher tier; the job. Raises NotFound, BadInput."""
@@ -303,8 +304,10 @@ class Studio:
 
     def _is_here(self, family: Family) -> bool:
         """Whether the weights of at least one tier are on this machine (a family is offered as soon as it can draw anything)."""
-        cards = {tier.card for tier in family.tiers.values()}
-        return self._scripted or any(weights_found(self.catalogue.card(card), self.shelf.where) for card in cards)
+        return any(self._card_is_here(self.catalogue.card(tier.card)) for tier in family.tiers.values())
+
+    def _card_is_here(self, card: ModelCard) -> bool:
+        return self._scripted or weights_found(card, self.shelf.where) is not None
 
     def _about_tier(self, family: str, tier: Tier) -> Json:
         card = self.catalogue.card(tier.card)
