@@ -150,7 +150,8 @@ export class Strip {
     const side = width < NARROW && (dense || sketch) ? least : sketch || latest || dense ? large : Math.min(large, OLDER);
     // Frames of every shape take the same area: a banner is wide and low, a 9:16 narrow and high.
     const of = (one) => Math.max(least, one * Math.sqrt(this.aspect));
-    const most = Math.max(width < 400 && this.aspect > 1.6 ? 1 : 2, Math.floor(width / of(side)));
+    const one = sketch && count <= Math.floor(width / Math.max(least, least * Math.sqrt(this.aspect))); // of few drafts one row
+    const most = one ? count : Math.max(width < 400 && this.aspect > 1.6 ? 1 : 2, Math.floor(width / of(side)));
     const rows = Math.ceil(count / most);
     set(this.element, { "data-dense": dense || null });
     this.list.style.setProperty("--columns", rows > 3 ? most : Math.ceil(count / rows));
