@@ -179,7 +179,7 @@ def tell(report: Report, name: str, found: Errors, fresh: Sequence[Seen]) -> tup
 
 def main() -> None:
     report = Report.start("thresholds", "Thresholds learned from simulated verdicts against the shipped ones.")
-    taught, tested = (200, 120) if report.args.quick else (1000, 1000)
+    taught, tested = (200, 60) if report.args.quick else (1000, 1000)
     tier, card = load_catalogue().tier(CARD, "preview")
     engine, oracle = LocalEngine(card, probe("cpu")), Oracle.load()
     bars = {name: bar for name, bar in load_profiles()["generic"].bars_for(CARD).items() if bar.gate == "hard"}
