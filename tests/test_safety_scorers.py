@@ -147,9 +147,13 @@ def test_a_text_classifier_reads_the_prompt_and_the_words_to_show(tmp_path):
 def test_a_long_prompt_is_read_to_its_end(tmp_path):
     text_model(place(tmp_path, "safety_prompt"), ["nsfw", "safe"], positions=16)
     scorer = TextClassifier(CARDS["safety_prompt"], tmp_path)
-    harmless = "a red mug on the table " * 20
-    last = scorer.read(harmless + "bad bad bad bad bad bad bad bad bad bad")
-    assert last > scorer.read(harmless) + 20
+    assert scorer.read("a red mug") is not None and scorer._model
+    windows, prepare = [], scorer._model.prepare
+    scorer._model.prepare = lambda *given, **named: windows.append(prepare(*given, **named)) or windows[-1]
+    scorer.read("a red mug on the table " * 20 + "bad")
+    (read,) = windows
+    assert read["input_ids"].shape[0] > 8 and read["input_ids"].shape[1] == 16
+    assert WORDS.index("bad") in read["input_ids"][-1].tolist()
 
 
 def test_labels_side_by_side_answer_by_the_likeliest_that_counts(tmp_path):
