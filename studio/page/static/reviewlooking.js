@@ -34,6 +34,7 @@ export class Looking {
     this.items = [];
     this.said = []; // the last ones, newest first: {id, thumb, approved}
     this.marked = new Set();
+    this.gone = new Set(); // those that the server has not heard of yet that they are done with
     this.left = null;
     this.turn = Promise.resolve();
     this.zoom = new Zoom();
@@ -84,12 +85,12 @@ export class Looking {
 
   async fill() {
     const found = await api.reviewNext(this.seat, AHEAD);
-    const known = new Set(this.items.map(({ id }) => id));
+    const known = new Set([...this.items.map(({ id }) => id), ...this.gone]);
     const handed = new Set(found.items.map(({ id }) => id));
     const first = this.item;
     // What is not this window's any more (its time ran out, somebody decided) goes, but for the one that is being looked at.
     this.items = [...this.items.filter((item) => item === first || handed.has(item.id)), ...found.items.filter(({ id }) => !known.has(id))];
-    Object.assign(this, { left: found.left, more: found.more, given: found.given, others: found.others });
+    Object.assign(this, { left: Math.max(0, found.left - this.gone.size), more: found.more, given: found.given + this.gone.size, others: found.others });
     if (this.item !== first || this.desk.hidden) this.show();
     this.tell();
   }
@@ -147,6 +148,7 @@ export class Looking {
     if (!item) return;
     const reasons = approved ? [] : item.reasons.map(({ dimension }) => dimension).filter((dimension) => this.marked.has(dimension));
     this.items.shift();
+    this.gone.add(item.id);
     this.said = [{ ...item, approved }, ...this.said].slice(0, REMEMBERED);
     if (this.left !== null) this.left = Math.max(0, this.left - 1);
     this.given += 1;
@@ -161,6 +163,8 @@ export class Looking {
         this.said = this.said.filter(({ id }) => id !== item.id);
         this.laid();
         toast(error.message, { wrong: true });
+      } finally {
+        this.gone.delete(item.id);
       }
       if (this.items.length < REFILL) await this.fill();
     });
@@ -188,9 +192,10 @@ export class Looking {
     const { item } = this;
     if (!item) return;
     this.items.shift();
+    this.gone.add(item.id);
     this.show();
     this.next(async () => {
-      await api.reviewPass(item.id, this.seat);
+      await api.reviewPass(item.id, this.seat).finally(() => this.gone.delete(item.id));
       await this.fill();
     });
   }
