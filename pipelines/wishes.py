@@ -70,7 +70,8 @@ def read_ladder(
     here: Callable[[ModelCard], bool] | None = None,
 ) -> bool:  # fmt: skip
     """`ladder`: whether cheap drafts are chosen from before any is drawn at the tier's quality. Absent: as the tier's data says,
-    where there is something to choose from. drafter: who would draw the drafts; here: whether its weights are. Raises BadInput when asked for and impossible."""
+    where there is something to choose from. drafter: who would draw the drafts; here: whether its weights are. Raises BadInput when
+    it is asked for and impossible."""
     asked = data.get("ladder")
     if asked is not None and not isinstance(asked, bool):
         raise BadInput("ladder", f"ladder must be true, false or null; this is {shown(asked)}.")
