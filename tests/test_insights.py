@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 from histories import ask, bulk, draw
 from logins import ADA, BOB, browser
+from studios import ended
 
 from benchmarks.history import fill
 from models.errors import BadInput
 from pipelines.judge import Mark
+from studio.insights import Insights
 from studio.people import hand_over
 from studio.period import Period, read_period
 from studio.store import Store, images
-from studio.store.people import Who
+from studio.store.people import LOCAL, Who
 from studio.store.schema import insights as schema
 from studio.studio import Studio
 
@@ -268,3 +270,19 @@ def test_triggers_and_the_count_from_scratch_agree_on_a_long_history(tmp_path: P
     assert sum(len(rows) for rows in followed.values()) > 3000
     assert followed == from_scratch(store)
     store.close()
+
+
+def test_the_worker_s_own_jobs_are_counted_as_they_come(start_studio):
+    studio = start_studio()
+    jobs = [ended(studio, studio.submit({"prompt": f"a red mug {i}", "draft": 4, "keep": 2, "tier": tier})["id"]) for i, tier in
+            enumerate(("preview", "standard"))]  # fmt: skip
+    again = ended(studio, studio.submit({"prompt": "a red mug 0", "draft": 4, "keep": 2, "seed": jobs[0]["request"]["seed"]})["id"])
+    shown = [image for job in (*jobs, again) for image in studio.job(job["id"])["images"] if image["state"] == "drawn"]
+    totals = Insights(studio).overview([("range", "7")], LOCAL)["totals"]
+    assert totals["drawn"] == len(shown) >= 12 and totals["requests"] == 3
+    assert totals["kept"] == sum(image["verdict"] == "kept" for image in shown)
+    assert totals["judged"] == sum(image["verdict"] is not None for image in shown)
+    assert totals["drafts"] == sum(image["stage"] == "draft" for image in shown) > 0, "the second is a ladder"
+    own = sum(image["seconds"] for image in shown if image["served_from"] is None)
+    assert totals["seconds"] == pytest.approx(own, abs=0.01)
+    assert tables(studio.store) == from_scratch(studio.store)
