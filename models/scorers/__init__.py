@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.errors import StudioError
+from models.scorers import weights
 from models.scorers.adherence import Adherence, DownloadedAdherence
 from models.scorers.aesthetic import Aesthetic, Preference
 from models.scorers.brand import Brand
@@ -19,6 +20,7 @@ from models.scorers.concepts import Concepts
 from models.scorers.exposed import Exposed
 from models.scorers.faces import Faces
 from models.scorers.mush import Mush
+from models.scorers.product import Product
 from models.scorers.safety import PictureClassifier, TextClassifier
 from models.scorers.size import Size
 from models.scorers.technical import Technical
@@ -70,6 +72,8 @@ def _make(scorer: ScorerCard, card: ModelCard, where: Where, device: str, clips:
             return Text()
         case "faces":
             return Faces(scorer, where)
+        case "product":
+            return _product(scorer, card, where, device, clips)
         case "brand":
             return Brand()
         case "safety":
@@ -89,6 +93,20 @@ def _adherence(scorer: ScorerCard, card: ModelCard, where: Where, device: str, c
     if card.vocabulary == "embedded":
         return Adherence(clips / ("a" if scorer.name == "adherence" else "b"), scorer.name, device)
     return DownloadedAdherence(scorer, where, device)
+
+
+def _product(scorer: ScorerCard, card: ModelCard, where: Where, device: str, clips: Path) -> Product:
+    """Likeness is measured by the tower that measures adherence."""
+    known = load_scorers().scorers
+    adherence = known["adherence"]
+
+    def tower() -> Path | str:
+        if card.vocabulary == "embedded":
+            return clips / "a"
+        folder = weights.found(adherence.weights, where) if adherence.weights else None
+        return folder or weights.missing(adherence, where)
+
+    return Product(scorer, Faces(known["faces"], where), tower, device)
 
 
 def score_all(pictures: Sequence[Image], context: ScoreContext, scorers: Sequence[Scorer]) -> list[list[Score]]:

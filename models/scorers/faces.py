@@ -115,7 +115,7 @@ class Faces:
     def _named(self, name: str, value: float | str, note: str) -> Score:
         if isinstance(value, str):
             return Score(name, None, self.name, self.version, f"{value} {note}".strip())
-        return Score(name, round(value, 1), self.name, self.version, note)
+        return Score(name, round(float(value), 1), self.name, self.version, note)
 
     def _measures(self, bgr: Array, faces: Sequence[Face], networks: Networks | None) -> dict[str, float | str]:
         """Of each dimension its value, or why there is none."""
