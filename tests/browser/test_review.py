@@ -126,22 +126,25 @@ def test_scores_are_shown_when_asked_for_and_only_for_this_one(review, expect, l
     assert blind.pop(image) == 0 and list(blind.values()) == [1]
 
 
-def test_two_windows_look_at_different_pictures(review, expect):
+def test_two_windows_look_at_different_pictures(review, browser, expect):
     one = review()
-    two = one.context.browser.new_context().new_page()
-    two.goto(one.url)
-    two.wait_for_function("document.querySelector('#cs-draft')?.placeholder")
-    two.get_by_role("tab", name="Review", exact=True).click()
-    # All six are the first window's; when it leaves one to others, that one comes to the second.
-    expect(two.get_by_role("heading", name="Nothing waits for you")).to_be_visible()
-    left = shown(one)
-    one.get_by_role("button", name="Leave to others").click()
-    expect(one.locator(".cs-r-stage img")).not_to_have_attribute("src", f"/image/{left}.png")
-    two.get_by_role("button", name="Thresholds").click()
-    two.get_by_role("button", name="Pictures").click()
-    expect(two.locator(".cs-r-stage img")).to_have_attribute("src", f"/image/{left}.png")
-    expect(two.locator(".cs-r-count")).to_contain_text("1 other reviewer")
-    two.context.close()
+    other = browser.new_context()
+    try:
+        two = other.new_page()
+        two.goto(one.url)
+        two.wait_for_function("document.querySelector('#cs-draft')?.placeholder")
+        two.get_by_role("tab", name="Review", exact=True).click()
+        # All six are the first window's; when it leaves one to others, that one comes to the second.
+        expect(two.get_by_role("heading", name="Nothing waits for you")).to_be_visible()
+        left = shown(one)
+        one.get_by_role("button", name="Leave to others").click()
+        expect(one.locator(".cs-r-stage img")).not_to_have_attribute("src", f"/image/{left}.png")
+        two.get_by_role("button", name="Thresholds", exact=True).click()
+        two.get_by_role("button", name="Pictures", exact=True).click()
+        expect(two.locator(".cs-r-stage img")).to_have_attribute("src", f"/image/{left}.png")
+        expect(two.locator(".cs-r-count")).to_contain_text("1 other reviewer")
+    finally:
+        other.close()
 
 
 def test_keys_are_not_taken_from_others(review, expect):
@@ -151,9 +154,9 @@ def test_keys_are_not_taken_from_others(review, expect):
     page.locator("cs-history input").first.focus()
     page.keyboard.type("px")
     page.get_by_role("tab", name="Review", exact=True).click()
-    page.get_by_role("button", name="Thresholds").click()
+    page.get_by_role("button", name="Thresholds", exact=True).click()
     page.keyboard.press("p")
-    page.get_by_role("button", name="Pictures").click()
+    page.get_by_role("button", name="Pictures", exact=True).click()
     expect(page.locator(".cs-r-stage img")).to_have_attribute("src", f"/image/{first}.png")
     expect(page.locator(".cs-r-strip li")).to_have_count(0)
 
@@ -169,7 +172,7 @@ def test_a_threshold_is_applied_and_taken_back(review, launched, expect):
                 database.execute(SCORED, [image["id"], value])
                 database.execute(SAID, [image["id"], int((value > 60) ^ (rng.random() < 0.05))])
     page = review()
-    page.get_by_role("button", name="Thresholds").click()
+    page.get_by_role("button", name="Thresholds", exact=True).click()
     card = page.locator(".cs-r-suggestion[data-dimension=sharpness]")
     expect(card).to_contain_text("72 verdicts")
     expect(card).to_contain_text("at least 45")
