@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from models.spec import Step
 from pipelines.tasks import Draft
-from studio.store import Store, jobs
+from studio.store import Store, jobs, rounds
 from studio.store.timings import Timing, learn, learn_loading, timing
 
 
@@ -17,6 +17,7 @@ class Pace:
         self._store, self._device, self._draft = store, device, draft
         self._known: Timing = timing(store, device, draft.card, draft.spec.width, draft.spec.height)
         self._others = jobs.count_waiting(store, job)
+        self._finals = self._of_finals(job) if draft.stage == "draft" else 0.0
         self.longest = 0.0  # seconds of a step of the whole batch
         self._steps: list[float] = []  # seconds a step and picture
         self._last = time.monotonic()
@@ -42,7 +43,16 @@ class Pace:
         now = replace(self._known, step=rate)
         here = now.of_draft(len(self._draft.numbers) - self._pictures, self._steps_left)
         there = now.of_draft(self._others, self._total)
-        return None if here is None or there is None else round(here + there, 2)
+        return None if here is None or there is None else round(here + there + self._finals, 2)
+
+    def _of_finals(self, job: int) -> float:
+        """Seconds that the finals of a ladder will take, if the first that are chosen pass."""
+        plan = rounds.plan_of(jobs.job_row(self._store, job))
+        if plan is None:
+            return 0.0
+        spec = plan.final.spec
+        known = timing(self._store, self._device, plan.final.card, spec.width, spec.height)
+        return known.of_draft(plan.goal.keep, spec.steps) or 0.0
 
     def picture(self) -> None:
         """Takes in a picture that is decoded and finished."""

@@ -74,6 +74,9 @@ class Queue:
                 known[key] = timing(self._store, words, *key)
             batches = row["tasks"] + row["leased"]
             seconds = live.get(row["id"], known[key].of_draft(row["pictures"], row["steps"]))
+            if row["finals"] and row["id"] not in live and seconds is not None:
+                final = timing(self._store, words, row["final_card"], row["final_width"], row["final_height"])
+                seconds += final.of_draft(row["finals"], row["final_steps"]) or 0.0
             waiting.append(
                 Waiting(
                     job=row["id"], person=row["person"], priority=row["priority"], place=row["place"], card=row["card"],

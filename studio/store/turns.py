@@ -67,7 +67,8 @@ def open_jobs(store: Store) -> list[sqlite3.Row]:
     """What is left of each open job, a row a job and kind of batch.
 
     Columns: id, person, priority, place, paused, not_before, card, steps, width, height; `pictures` not drawn yet; `tasks` and
-    `leased`: batches that wait and batches under way.
+    `leased`: batches that wait and batches under way. Of a job that drafts first also what will be finished of it: `finals` pictures
+    (0 for the others) by `final_card`, with `final_steps`, `final_width` and `final_height`.
     """
     return store.db.execute(
         f"""WITH open AS (SELECT * FROM jobs WHERE state IN {ACTIVE}),
@@ -75,7 +76,9 @@ def open_jobs(store: Store) -> list[sqlite3.Row]:
             FROM tasks WHERE state IN ('waiting', 'leased') AND kind = 'draft' GROUP BY job_id)
         SELECT open.id, open.person, open.priority, coalesce(open.place, open.id) AS place, open.paused, open.not_before,
             images.card, images.steps, images.width, images.height, count(*) AS pictures, coalesce(batches.tasks, 0) AS tasks,
-            coalesce(batches.leased, 0) AS leased
+            coalesce(batches.leased, 0) AS leased, CASE images.stage WHEN 'draft' THEN open.keep ELSE 0 END AS finals,
+            open.card AS final_card, open.steps AS final_steps, json_extract(open.plan, '$.final.spec.width') AS final_width,
+            json_extract(open.plan, '$.final.spec.height') AS final_height
         FROM open JOIN images ON images.job_id = open.id AND images.state IN ('waiting', 'drawing')
             LEFT JOIN batches ON batches.job_id = open.id
         GROUP BY open.id, images.card, images.steps, images.width, images.height ORDER BY open.id"""
