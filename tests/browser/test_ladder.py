@@ -176,11 +176,11 @@ def test_a_frame_becomes_the_likeness(new_page, launched, expect):
     shot.click()
     page.get_by_role("dialog").get_by_role("button", name="Use as…").click()
     page.get_by_role("button", name="It must look like this").click()
-    expect(page.locator(".cs-likeness .cs-start-words")).to_have_text(re.compile(rf"Frame \d of job {made['id']}"))
+    expect(page.locator(".cs-likeness-words")).to_have_text(re.compile(rf"Frame \d of job {made['id']}"))
     # Dropped on the place itself, no menu is asked.
     page.get_by_role("button", name="No likeness").click()
     shot.drag_to(page.locator("#cs-likeness"))
-    expect(page.locator(".cs-likeness .cs-start-words")).to_have_text(re.compile(rf"Frame \d of job {made['id']}"))
+    expect(page.locator(".cs-likeness-words")).to_have_text(re.compile(rf"Frame \d of job {made['id']}"))
     page.locator("#cs-prompt").fill("another mug like it")
     page.locator("#cs-draft").fill("1")
     page.locator("#cs-keep").fill("1")

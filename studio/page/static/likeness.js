@@ -11,8 +11,8 @@ export class Likeness {
   constructor({ changed }) {
     this.changed = changed;
     this.picture = null; // {image, words}
-    this.thumb = h("img", { class: "cs-start-thumb", alt: "", width: 44, height: 44 });
-    this.words = h("span", { class: "cs-start-words" });
+    this.thumb = h("img", { class: "cs-likeness-thumb", alt: "", width: 44, height: 44 });
+    this.words = h("span", { class: "cs-likeness-words" });
     const file = h("input", { type: "file", accept: "image/png,image/jpeg,image/webp", hidden: true, tabindex: "-1", "aria-hidden": "true", onchange: () => {
       if (file.files[0]) this.bring(file.files[0]);
       file.value = ""; // the same file may be chosen again
