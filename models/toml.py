@@ -76,6 +76,10 @@ class Table:
             return default
         return self.data[name]
 
+    def raw(self, name: str, default: Any = _MISSING) -> Any:
+        """Whatever stands there; whoever asks says what is wrong with it."""
+        return self._get(name, default)
+
     def text(self, name: str, default: Any = _MISSING, choices: Sequence[str] = ()) -> str:
         value = self._get(name, default)
         if name in self.data and not isinstance(value, str):
