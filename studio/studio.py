@@ -5,7 +5,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from models.memory import Machine
 from models.weights import find_weights, weights_found
 from models.words import read_prompt
 from pipelines.fields import text, whole
-from pipelines.plan import plan_for
+from pipelines.plan import Plan, plan_for
 from pipelines.promote import promotion
 from pipelines.request import DRAFT_LIMIT, PROMPT_LIMIT, PictureId, Request
 from pipelines.tasks import Draft
@@ -47,6 +47,8 @@ from studio.store.views import Json
 from studio.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
+
+Then = Callable[[sqlite3.Connection, int], None]
 
 
 @dataclass
@@ -178,17 +180,33 @@ class Studio:
             "paused": self.queue.why_paused(),
         }
 
-    def submit(self, data: object, who: Who = LOCAL) -> Json:
+    def submit(self, data: object, who: Who = LOCAL, then: Then | None = None) -> Json:
         """Queues what a JSON value asks for; the job. Beside the Request's fields it takes those of `queueing.take_placing`,
         `again`: true draws what could be served from history, and `safety`: "confirmed" draws what safety asks about.
 
-        Raises BadInput, and Unavailable when the model's weights are not here.
+        then: called in the transaction that queues it, with its id. Raises BadInput, and Unavailable when the model's weights are not here.
         """
         placing, data = take_placing(data, who)
         again, data = take_again(data)
         confirmed, data = take_confirmed(data)
-        request = Request.from_dict(data, self.catalogue, profiles=self.profiles.names(), here=self._card_is_here)
-        return self._queue(request, who, placing, again, confirmed)
+        return self._queue(self.read(data), who, placing, again, confirmed, then)
+
+    def read(self, data: object) -> Request:
+        """The request of a JSON value, as this studio has it. Raises BadInput."""
+        return Request.from_dict(data, self.catalogue, profiles=self.profiles.names(), here=self._card_is_here)
+
+    def plan(self, request: Request, who: Who, again: bool = False) -> Plan:
+        """How a request is drawn. Raises BadInput for pictures that are not there, Unavailable where its weights or licences are not."""
+        plan = plan_for(request, self.catalogue, lambda image: self._start_picture(image, who, "image"), again=again)
+        if request.likeness is not None:
+            self._start_picture(request.likeness, who, "likeness")
+        if request.parent is not None:
+            self._ask_for("parent", request.parent, who)
+        for card in plan.cards:
+            self.shelf.licences.require(self.catalogue.card(card))
+            if not self._scripted:
+                find_weights(self.catalogue.card(card), self.shelf.where)
+        return plan
 
     def promote(self, image: int, tier: object, draft: object = 1, who: Who = LOCAL) -> Json:
         """Takes a picture to a higher tier; the job. Raises NotFound, BadInput."""
@@ -264,21 +282,23 @@ class Studio:
 
     # How it is done.
 
-    def _queue(self, request: Request, who: Who, placing: Placing = AS_IT_COMES, again: bool = False, confirmed: bool = False) -> Json:
-        plan = plan_for(request, self.catalogue, lambda image: self._start_picture(image, who, "image"), again=again)
-        if request.likeness is not None:
-            self._start_picture(request.likeness, who, "likeness")
-        if request.parent is not None:
-            self._ask_for("parent", request.parent, who)
-        for card in plan.cards:
-            self.shelf.licences.require(self.catalogue.card(card))
-            if not self._scripted:
-                find_weights(self.catalogue.card(card), self.shelf.where)
+    def _queue(
+        self,
+        request: Request,
+        who: Who,
+        placing: Placing = AS_IT_COMES,
+        again: bool = False,
+        confirmed: bool = False,
+        then: Then | None = None,
+    ) -> Json:
+        plan = self.plan(request, who, again)
         self.safety.check(request.prompt, request.texts, who, confirmed)
 
         def begin(db: sqlite3.Connection, job: int, placed: Mapping[int, Draft]) -> None:
             self.profiles.stamp(db, job, request.profile)
             self._funnel.begin(db, job, placed)
+            if then is not None:
+                then(db, job)
 
         job = jobs.add_job(self.store, request, plan, who.name, placing, begin)
         for picture in (request.image, request.likeness):
