@@ -72,6 +72,12 @@ _SCENES = {
         ("city at night", "night city", "night skyline", "night", "city lights at night", "night city background"),
     ),
 }
+# The words for what a prompt is held apart by: kind -> name -> wordings, the usual one first.
+CONTRASTS: dict[str, dict[str, tuple[str, ...]]] = {
+    "object": _OBJECTS,
+    "colour": _COLOURS,
+    "scene": {name: clauses + items for name, (clauses, items) in _SCENES.items()},
+}
 _LIGHTS = {
     "soft": ("soft light", "soft lighting", "soft studio lighting", "studio lighting", "natural light", "even lighting", "diffused light"),
     "dramatic": ("dramatic light", "dramatic lighting", "dramatic side light", "dramatic shadows", "moody lighting", "strong side light"),

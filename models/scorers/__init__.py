@@ -17,6 +17,7 @@ from models.scorers.aesthetic import Aesthetic, Preference
 from models.scorers.brand import Brand
 from models.scorers.catalogue import ScorerCard, load_scorers
 from models.scorers.concepts import Concepts
+from models.scorers.contrast import Contrast
 from models.scorers.exposed import Exposed
 from models.scorers.faces import Faces
 from models.scorers.mush import Mush
@@ -60,6 +61,8 @@ def _make(scorer: ScorerCard, card: ModelCard, where: Where, device: str, clips:
             return Technical()
         case "adherence" | "adherence_b":
             return _adherence(scorer, card, where, device, clips)
+        case "contrast":
+            return Contrast(card.vocabulary == "embedded", (clips / "a", clips / "b"), device)
         case "aesthetic":
             return Aesthetic(scorer, load_scorers().scorers["adherence"], where, device)
         case "preference":

@@ -73,6 +73,15 @@ class Clip:
                 self._text = prompt, mean / mean.norm()
         return self._text[1]
 
+    def prompts(self, prompts: Sequence[str]) -> torch.Tensor:
+        """(prompts, dim), each of length 1; those that fit are read in one batch."""
+        import torch
+
+        with torch.inference_mode():
+            if all(self._fits(prompt) for prompt in prompts):
+                return self.model.encode_text(self.tokenizer(list(prompts)).to(self.device), normalize=True)
+            return torch.stack([self.prompt(prompt) for prompt in prompts])
+
     def cosines(self, pictures: Sequence[Image], context: ScoreContext) -> list[float]:
         """-1..1 for each picture: how near it is to the context's prompt."""
         import torch
