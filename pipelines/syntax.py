@@ -97,6 +97,12 @@ def variables(text: str) -> tuple[str, ...]:
     return tuple(masks.names.values())
 
 
+def only_variable(text: str) -> str:
+    """The name, if the text is one variable and nothing else; "" if not."""
+    found = _VARIABLE.fullmatch(text.strip())
+    return (found[1] or found[2]) if found else ""
+
+
 def escaped(text: str) -> str:
     """`text` so written that `expand` gives it back as it is."""
     return re.sub(r"[\\{}$]|_(?=_)|(?<=_)_|<(?=lora:)|\((?=[^()]*:)", r"\\\g<0>", text)
