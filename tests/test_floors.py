@@ -126,7 +126,8 @@ def test_every_data_file_is_packed():
 
 
 def test_what_is_imported_is_declared():
-    names = {"argon2-cffi": "argon2", "open-clip-torch": "open_clip", "pillow": "PIL", "sqlite-utils": "sqlite_utils"}
+    names = {"argon2-cffi": "argon2", "open-clip-torch": "open_clip", "opencv-python-headless": "cv2", "pillow": "PIL",
+             "scikit-learn": "sklearn", "sqlite-utils": "sqlite_utils"}  # fmt: skip
     wanted = project()["project"]["dependencies"]
     declared = {names.get(name, name.replace("-", "_")) for name in ("".join(c for c in line if c.isalnum() or c in "-_") for line in
                 (line.split(">")[0].split("[")[0] for line in wanted))}  # fmt: skip
