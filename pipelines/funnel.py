@@ -123,10 +123,11 @@ def decide(goal: Goal, frames: Sequence[Frame], round: int, same: Same) -> Finis
     return End(kept, goal.keep, round + 1, held)
 
 
-def spent_up(goal: Goal, frames: Sequence[Frame]) -> bool:
-    """Whether what still waits to be drafted must be dropped, for the budget would not last for the finals besides."""
+def spent_up(goal: Goal, frames: Sequence[Frame], batch: int = 1) -> bool:
+    """Whether what still waits to be drafted, in batches of `batch`, must be dropped: the budget would not last for the next one and
+    for the finals besides."""
     missing = goal.keep - _count([frame for frame in frames if frame.stage == "final"], "kept")
-    return bool(frames) and _Spent(goal, frames).drafts_left(max(0, missing))[0] == 0
+    return bool(frames) and _Spent(goal, frames).drafts_left(max(0, missing))[0] < batch
 
 
 def deliver(verdicts: Mapping[int, Verdict], keep: int, same: Same) -> dict[int, Verdict]:

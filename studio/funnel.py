@@ -74,9 +74,9 @@ class Funnel:
             return
         pictures = images.of_job(self._store, job)
         drafting = "draft" if plan.goal.ladder else "final"
-        if any(row["state"] == "waiting" and row["stage"] == drafting for row in pictures) and spent_up(
-            plan.goal, rounds.frames_of(pictures)
-        ):
+        batch = plan.sketch_batch if plan.sketch else plan.batch
+        waiting = sum(row["state"] == "waiting" and row["stage"] == drafting for row in pictures)
+        if waiting and spent_up(plan.goal, rounds.frames_of(pictures), min(batch, waiting)):
             jobs.drop_waiting(db, job)
 
     # How it is done.
