@@ -75,7 +75,7 @@ _SCENES = {
 # The words for what a prompt is held apart by: kind -> name -> wordings, the usual one first.
 CONTRASTS: dict[str, dict[str, tuple[str, ...]]] = {
     "object": _OBJECTS,
-    "colour": _COLOURS,
+    "colour": {name: tuple(words) for name, words in _COLOURS.items()},
     "scene": {name: clauses + items for name, (clauses, items) in _SCENES.items()},
 }
 _LIGHTS = {
