@@ -103,6 +103,12 @@ def only_variable(text: str) -> str:
     return (found[1] or found[2]) if found else ""
 
 
+def check_line(text: str) -> None:
+    """Raises BadInput, as `expand` would, for a line of a list that cannot be read."""
+    weighed = _WEIGHED.match(text)
+    _parse(weighed[2] if weighed else text, None)
+
+
 def escaped(text: str) -> str:
     """`text` so written that `expand` gives it back as it is."""
     return re.sub(r"[\\{}$]|_(?=_)|(?<=_)_|<(?=lora:)|\((?=[^()]*:)", r"\\\g<0>", text)

@@ -45,6 +45,7 @@ from studio.store.people import LOCAL, Who, project_titles
 from studio.store.scores import Percentiles
 from studio.store.views import Json
 from studio.supervisor import Supervisor
+from studio.wildcards import Wildcards
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +93,7 @@ class Studio:
         self.hub = Hub()
         self.settings = Settings(self.store)
         self.profiles = Profiles(self.store)
+        self.wildcards = Wildcards(data_dir)
         self.login = login  # whether people log in, or whoever is at this machine is LOCAL
         self.sessions = Sessions(self.store, self.settings, lambda ended: self.hub.end(lambda who: who.session in ended))
         self.queue = Queue(self.store, lambda: self._words, self._live)

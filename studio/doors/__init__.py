@@ -28,6 +28,7 @@ from studio.doors import (
     safety,
     scorers,
     settings,
+    wildcards,
     work,
 )
 from studio.doors.base import Json
@@ -44,7 +45,7 @@ log = logging.getLogger(__name__)
 ROOMS: tuple[Callable[[Studio], APIRouter], ...] = (
     work.api, work.pictures, queue.api, history.api, history.boards, comments.api, insights.api, archive.api, imports.api,
     imports.pictures, models.api, people.api, profiles.api, review.api, review.thresholds, rescoring.api, safety.api, scorers.api,
-    settings.api,
+    settings.api, wildcards.api,
     login.pages,
 )  # fmt: skip
 PATROL_SECONDS = 20.0
