@@ -10,12 +10,13 @@ import difflib
 import re
 import secrets
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal, cast
 
 from models.errors import BadInput
 from models.spec import Role
 from pipelines.fields import NAME_LIMIT, WHOLE_LIMIT, listed, one_of, real, safe, shown, text, whole, whole_value
+from pipelines.origin import read_brand, read_source, read_template, read_values
 from pipelines.wishes import Budget, read_budget, read_ladder, read_palette, read_retries, read_texts
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class Request:
     texts, palette ("#RRGGBB"), likeness (a picture): what the result is measured against. ladder: drafts at the cost of a lower tier,
     the best of them finished at this tier's quality. retries: rounds of new candidates while too few pass.
     parent: id of the picture this request was promoted from. where: the one place that allows spending money.
+    template ({"name", "version"}), values, brand: what the prompt was composed from; source: what a person typed for it, None where the
+    prompt is theirs as it stands (see `studio.composing`).
     """
 
     prompt: str
@@ -80,6 +83,10 @@ class Request:
     where: Where = "local"
     parent: int | None = None
     note: str = ""
+    template: Mapping[str, object] | None = None
+    values: Mapping[str, str | int | float] = field(default_factory=dict)
+    brand: str | None = None
+    source: Mapping[str, object] | None = None
 
     @classmethod
     def from_dict(
@@ -140,11 +147,15 @@ class Request:
             where=cast(Where, one_of(data, "where", ("local", "cloud allowed"), "local", "places")),
             parent=whole(data, "parent", 1, WHOLE_LIMIT - 1, None),
             note=text(data, "note", NOTE_LIMIT),
+            template=read_template(data),
+            values=read_values(data),
+            brand=read_brand(data),
+            source=read_source(data),
         )
 
     def to_dict(self) -> dict[str, object]:
         """JSON-ready; `from_dict` with the same catalogue gives an equal request back."""
-        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        plain = {one.name: getattr(self, one.name) for one in fields(self)}
         plain |= {"seeds": list(self.seeds), "texts": list(self.texts), "palette": list(self.palette)}
         plain["budget"] = self.budget.to_dict() if self.budget else None
         plain["loras"] = [{"name": lora.name, "weight": lora.weight} for lora in self.loras]
@@ -160,7 +171,7 @@ def consecutive(seed: int, count: int) -> tuple[int, ...]:
 
 
 def _refuse_unknown_fields(data: Mapping[object, object]) -> None:
-    known = [field.name for field in fields(Request)]
+    known = [one.name for one in fields(Request)]
     for key in data:
         if key not in known:
             name = safe(str(key)[:NAME_LIMIT])
