@@ -191,10 +191,10 @@ class Studio:
         placing, data = take_placing(data, who)
         again, data = take_again(data)
         confirmed, data = take_confirmed(data)
-        return self._queue(self.read(data), who, placing, again, confirmed, then)
+        return self._queue(self.read(data, who), who, placing, again, confirmed, then)
 
-    def read(self, data: object) -> Request:
-        """The request of a JSON value, as this studio has it. Raises BadInput."""
+    def read(self, data: object, who: Who) -> Request:
+        """The request of a JSON value, as this studio has it for `who`. Raises BadInput."""
         return Request.from_dict(data, self.catalogue, profiles=self.profiles.names(), here=self._card_is_here)
 
     def plan(self, request: Request, who: Who, again: bool = False) -> Plan:
