@@ -7,6 +7,9 @@ from studio.store.schema import base, people, queue  # noqa: F401 - importing re
 from studio.store.schema import history  # noqa: F401 - indexes columns of those above
 
 # isort: split
+from studio.store.schema import batches  # noqa: F401
+
+# isort: split
 from studio.store.schema import cache  # noqa: F401
 
 # isort: split
@@ -29,6 +32,9 @@ from studio.store.schema import safety  # noqa: F401
 
 # isort: split
 from studio.store.schema import scores  # noqa: F401
+
+# isort: split
+from studio.store.schema import templates  # noqa: F401
 
 # isort: split
 from studio.store.schema.migrations import days_ago, migrations, now
