@@ -29,8 +29,10 @@ TITLE_LIMIT, ABOUT_LIMIT, ARM_LIMIT = 80, 600, 60
 FEWEST_PAIRS, MOST_PAIRS, USUAL_PAIRS = 4, 1000, 60
 ROWS_LIMIT, VOTES_LIMIT = 500, 9
 # What the experiment itself says; the rest of a Request may be set for both ways, by row, or for one of them.
-OWN = ("seed", "seeds", "draft", "keep", "ladder", "retries", "budget", "parent", "note", "profile", "again", "priority", "start_at", "front",
-       "safety")  # fmt: skip
+OWN = (
+    "seed", "seeds", "draft", "keep", "ladder", "retries", "budget", "parent", "note", "profile", "again", "priority", "start_at", "front",
+    "safety",
+)  # fmt: skip
 WIDEST = 200.0  # a dimension whose values span more (pixels, counts) has no usual size of a difference
 LARGEST = 50.0  # points: a larger difference counts as this, so that one odd picture does not hide what the others show
 
@@ -92,10 +94,13 @@ class Design:
         for letter, side in zip("ab", sides, strict=True):
             for name in sorted(by_row & set(side.fields)):
                 why = "What changes from pair to pair must be the same in both."
-                raise BadInput(f"sides.{letter}.{name}", f"{name} is set by {letter.upper()} and by the rows.", why, "Leave it out of one of them.")
+                what = f"{name} is set by {letter.upper()} and by the rows."
+                raise BadInput(f"sides.{letter}.{name}", what, why, "Leave it out of one of them.")
         if sides[0].fields == sides[1].fields:
             raise BadInput("sides", "A and B are the same.", "There is nothing to compare.", "Change something in one of them.")
-        most = 2 * outcome.reach if outcome.reach else 1.0
+        least = real(data, "least", 0.0, 2 * (outcome.reach or LARGEST), 0.0)
+        if least and outcome.reach is None:
+            raise BadInput("least", "This outcome only says who is better.", "It has no size of a difference.", "Leave it at 0.")
         return cls(
             title=" ".join(text(data, "title", TITLE_LIMIT).split()) or "Untitled experiment",
             about=text(data, "about", ABOUT_LIMIT),
@@ -105,7 +110,7 @@ class Design:
             outcome=outcome,
             pairs=whole(data, "pairs", FEWEST_PAIRS, MOST_PAIRS, USUAL_PAIRS),
             seed=whole(data, "seed", 0, WHOLE_LIMIT - 1 - MOST_PAIRS, seed),
-            least=real(data, "least", 0.0, most, 0.0),
+            least=least,
             votes=whole(data, "votes", 1, VOTES_LIMIT, 1),
             profile=text(data, "profile", NAME_LIMIT) or "generic",
         )
@@ -179,8 +184,12 @@ class Finding:
     unused: tuple[int, ...]
 
 
-def compare(pairs: Sequence[Pair], design: Design) -> Finding:
-    """What the primary outcome says of `pairs`, in the order in which they came in."""
+def compare(pairs: Sequence[Pair], design: Design, lost: int = 0, more: int = 0) -> Finding:
+    """What the primary outcome says of `pairs`, in the order in which they came in.
+
+    lost: planned pairs that will never come in. more: pairs beyond those planned that may come in, by a later wish: it moves the end, and
+    no interval.
+    """
     outcome = design.outcome
     found = [(pair.number, difference_of(pair, outcome)) for pair in pairs]
     values = [value for _, value in found if value is not None]
@@ -194,11 +203,12 @@ def compare(pairs: Sequence[Pair], design: Design) -> Finding:
         which, at = ("b" if course.mean[course.first - 1] > 0 else "a"), course.first
     elif len(matters):
         which, at = "same", int(matters[0]) + 1
-    elif len(values) >= design.pairs:
+    elif len(values) + lost + (0 if outcome.kind == "preference" else len(found) - len(values)) >= design.pairs + more:
         which, at = "none", len(values)
-    told = tuple(zip(*(np.round(row * scale, 6).tolist() for row in (course.mean, course.low, course.high)), strict=True))
+    rows = np.round(np.stack([course.mean, course.low, course.high], axis=1) * scale, 6).tolist()
+    told = tuple((mean, low, high) for mean, low, high in rows)
     unused = tuple(number for number, value in found if value is None)
-    return Finding(which, at, difference(values, outcome.reach, design.pairs, course), cast(tuple[tuple[float, float, float], ...], told), unused)
+    return Finding(which, at, difference(values, outcome.reach, design.pairs, course), told, unused)
 
 
 def difference(values: Sequence[float], reach: float | None, planned: int, course: Course | None = None) -> Difference:
@@ -216,7 +226,7 @@ def difference_of(pair: Pair, outcome: Outcome) -> float | None:
     if outcome.kind == "passes":
         return float(pair.b.passed) - float(pair.a.passed)
     if outcome.kind == "preference":
-        return sum({"a": -1.0, "b": 1.0, "tie": 0.0}[vote] for vote in pair.votes) / len(pair.votes) if pair.votes else None
+        return float(np.sign(pair.votes.count("b") - pair.votes.count("a"))) if pair.votes else None
     values = [seen.values.get(outcome.dimension) for seen in (pair.a, pair.b)]
     if None in values:
         return None
@@ -232,7 +242,7 @@ def outcome_of(dimension: Dimension, name: str) -> Outcome:
     return Outcome("dimension", name, dimension.better, min(span / 2, LARGEST) if span <= WIDEST else None)
 
 
-PASSES, PREFERENCE = Outcome("passes"), Outcome("preference")
+PASSES, PREFERENCE = Outcome("passes"), Outcome("preference", reach=None)
 
 
 # Reading, and words.
@@ -246,7 +256,8 @@ def told(finding: Finding, design: Design, words: Callable[[float], str]) -> str
         sign = 1 if finding.which == "b" else -1
         if primary.mean is None:
             share = cast(float, primary.share)
-            return f"{names[finding.which]} is better in {round(100 * (share if sign > 0 else 1 - share))} % of pairs."
+            how = "preferred" if design.outcome.kind == "preference" else "better"
+            return f"{names[finding.which]} is {how} in {round(100 * (share if sign > 0 else 1 - share))} % of pairs."
         low, high = sorted((sign * cast(float, primary.low), sign * cast(float, primary.high)))
         return f"{names[finding.which]} is better by {words(sign * primary.mean)} ({words(max(low, 0.0))} to {words(high)})."
     if finding.which == "same":
