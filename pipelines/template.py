@@ -17,7 +17,7 @@ from models.toml import Place, Table, load, parse
 from pipelines.fields import text as plain_text
 from pipelines.filling import only_variable, variables_in
 from pipelines.request import DRAFT_LIMIT, LORA_LIMIT, LORA_WEIGHT_LIMIT, PROMPT_LIMIT, LoraChoice
-from pipelines.syntax import VARIABLE
+from pipelines.syntax import VARIABLE, expand
 from pipelines.variables import (
     IMAGE_USES,
     KINDS,
@@ -36,6 +36,7 @@ from pipelines.wishes import COLOUR, PALETTE_LIMIT, TEXT_LIMIT, TEXTS_LIMIT
 
 # The structured input of a prompt, each a text with variables; `pipelines.prompt` joins them.
 PARTS = ("quality", "subject", "description", "style", "context", "season", "composition", "technical", "use")
+INSTEAD = ("quality", "composition", "technical")  # of what use, context and style bring along; "" is nothing of that kind
 TITLE_LIMIT, ABOUT_LIMIT, USE_LIMIT, TAG_LIMIT, HELP_LIMIT, PART_LIMIT = 80, 600, 60, 40, 200, 1000
 TAGS_LIMIT, VARIABLES_LIMIT, CHOICES_LIMIT = 20, 30, 100
 NAME_LENGTH = 40
@@ -183,7 +184,8 @@ def _read_parts(top: Table) -> dict[str, str]:
         if name not in PARTS:
             near = difflib.get_close_matches(name, PARTS, n=1)
             raise table.bad(name, "is no part of a prompt", f'Did you mean "{near[0]}"?' if near else f"Parts: {', '.join(PARTS)}.")
-    return {name: text for name in PARTS if (text := _text(table, name, PART_LIMIT))}
+    found = {name: _text(table, name, PART_LIMIT) for name in PARTS if name in table.data}
+    return {name: text for name, text in found.items() if text or name in INSTEAD}
 
 
 def _read_loras(top: Table) -> tuple[LoraChoice, ...]:
@@ -292,6 +294,8 @@ def _check_texts(top: Table, template: Template) -> None:
             _check_variable(top, template, key, name)
             if template.variables[name].type == "image":
                 raise top.bad(key, f"has ${name}, which is a picture", "Pictures go to the model as its role says; words cannot hold them.")
+        if not key.startswith("texts."):
+            _check_syntax(top, template, key, text)
     for place, entry in enumerate(template.palette):
         if COLOUR.fullmatch(entry):
             continue
@@ -301,6 +305,21 @@ def _check_texts(top: Table, template: Template) -> None:
         _check_variable(top, template, f"palette.{place}", names[0])
         if template.variables[names[0]].type != "colour":
             raise top.bad(f"palette.{place}", f"has ${names[0]}, which is no colour", 'Give the variable type = "colour".')
+
+
+def _check_syntax(top: Table, template: Template, key: str, text: str) -> None:
+    """Refuses braces that cannot be read; which lists of words there are is a studio's own matter."""
+    try:
+        expand(text, 0, _AnyList(), dict.fromkeys(template.variables, "words"))
+    except BadInput as error:
+        raise top.bad(key, f"cannot be expanded: {error.what}", " ".join(part for part in (error.why, error.todo) if part)) from error
+
+
+class _AnyList:
+    """Lists of words that have every name."""
+
+    def lines(self, name: str) -> tuple[str, ...]:
+        return ("words",)
 
 
 def _check_variable(top: Table, template: Template, key: str, name: str) -> None:

@@ -25,7 +25,9 @@ from pipelines.tasks import Draft
 from pipelines.wishes import PALETTE_LIMIT, RETRIES_LIMIT, TEXTS_LIMIT
 from studio import __version__, files
 from studio.cache import Cache, take_again
+from studio.composing import Composer
 from studio.events import Door, Hub, Message, Owner
+from studio.experimenting import Experimenter
 from studio.funnel import Funnel
 from studio.imports import Imports
 from studio.meaning import Meanings
@@ -45,6 +47,7 @@ from studio.store.people import LOCAL, Who, project_titles
 from studio.store.scores import Percentiles
 from studio.store.views import Json
 from studio.supervisor import Supervisor
+from studio.templates import Templates
 from studio.wildcards import Wildcards
 
 log = logging.getLogger(__name__)
@@ -94,6 +97,8 @@ class Studio:
         self.settings = Settings(self.store)
         self.profiles = Profiles(self.store)
         self.wildcards = Wildcards(data_dir)
+        self.templates = Templates(self.store)
+        self.composer = Composer(self.templates, catalogue, self.wildcards.lists, lambda: self.shelf.where)
         self.login = login  # whether people log in, or whoever is at this machine is LOCAL
         self.sessions = Sessions(self.store, self.settings, lambda ended: self.hub.end(lambda who: who.session in ended))
         self.queue = Queue(self.store, lambda: self._words, self._live)
@@ -120,6 +125,7 @@ class Studio:
         self._progress: dict[int, Progress] = {}
         self._owners: dict[int, Owner] = {}
         self._housekeeper = Housekeeper(self)
+        self.experimenter = Experimenter(self)
         self._lock = threading.Lock()
         self._stopped = False
 
@@ -130,6 +136,7 @@ class Studio:
         self.store.set("swept", str(now))
         self.imports.sweep()
         self._housekeeper.start()
+        self.experimenter.start()
         self._supervisor.start()
 
     def stop(self) -> None:
@@ -141,6 +148,7 @@ class Studio:
         self.hub.close()
         self.shelf.close()
         self._housekeeper.stop()
+        self.experimenter.stop()
         self._supervisor.stop()
         self._door.close()
         self.store.close()
@@ -194,7 +202,8 @@ class Studio:
         return self._queue(self.read(data, who), who, placing, again, confirmed, then)
 
     def read(self, data: object, who: Who) -> Request:
-        """The request of a JSON value, as this studio has it for `who`. Raises BadInput."""
+        """The request of a JSON value, composed if it names a template or the like, as this studio has it for `who`. Raises BadInput."""
+        data = self.composer.compose(data, who)
         return Request.from_dict(data, self.catalogue, profiles=self.profiles.names(), here=self._card_is_here)
 
     def plan(self, request: Request, who: Who, again: bool = False) -> Plan:
@@ -298,6 +307,7 @@ class Studio:
 
         def begin(db: sqlite3.Connection, job: int, placed: Mapping[int, Draft]) -> None:
             self.profiles.stamp(db, job, request.profile)
+            self.templates.stamp(db, job, request)
             self._funnel.begin(db, job, placed)
             if then is not None:
                 then(db, job)
@@ -395,6 +405,7 @@ class Studio:
             if message["id"] in self._progress:  # a batch has begun or ended: what the last one said of the time left is old
                 self._progress[message["id"]].eta = None
             self._tell_jobs([message["id"]])
+            self.experimenter.wake()
         elif event == "meaning":
             self._meanings.heard(message)
         elif event == "machine":
