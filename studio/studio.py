@@ -24,7 +24,9 @@ from pipelines.request import DRAFT_LIMIT, PROMPT_LIMIT, PictureId, Request
 from pipelines.tasks import Draft
 from pipelines.wishes import PALETTE_LIMIT, RETRIES_LIMIT, TEXTS_LIMIT
 from studio import __version__, files
+from studio.batches import Batches
 from studio.cache import Cache, take_again
+from studio.catalogues import Catalogues
 from studio.composing import Composer
 from studio.events import Door, Hub, Message, Owner
 from studio.experimenting import Experimenter
@@ -125,6 +127,7 @@ class Studio:
         self._progress: dict[int, Progress] = {}
         self._owners: dict[int, Owner] = {}
         self._housekeeper = Housekeeper(self)
+        self.catalogues, self.batches = Catalogues(self), Batches(self)
         self.experimenter = Experimenter(self)
         self._lock = threading.Lock()
         self._stopped = False
@@ -138,6 +141,7 @@ class Studio:
         self._housekeeper.start()
         self.experimenter.start()
         self._supervisor.start()
+        self.batches.runner.start()
 
     def stop(self) -> None:
         """Ends every stream and the worker. What was under way waits in the queue for the next start. May be called twice."""
@@ -148,6 +152,7 @@ class Studio:
         self.hub.close()
         self.shelf.close()
         self._housekeeper.stop()
+        self.batches.runner.stop()
         self.experimenter.stop()
         self._supervisor.stop()
         self._door.close()
@@ -387,6 +392,7 @@ class Studio:
         """To be called after a change of the queue: the worker looks again, and browsers hear of it and of the jobs `ids`."""
         self.queue.changed()
         self._door.send({"wake": True})
+        self.experimenter.wake()
         self._tell_jobs(ids)
 
     def _hear(self, message: Message) -> None:

@@ -68,14 +68,18 @@ def add_batch(
     pictures: Mapping[str, int | str] | None = None,
     brief: Mapping[str, Any] | None = None,
     parent: int | None = None,
+    paused: bool = False,
 ) -> int:
-    """A new batch, which runs from now on; its id. rows: (line, place of the template, cells), in the order they are drawn."""
+    """A new batch, which runs from now on unless it is `paused`; its id.
+
+    rows: (line, place of the template, cells), in the order they are drawn.
+    """
     with store.write() as db:
         batch = db.execute(
-            "INSERT INTO batches (person, kind, title, created, unit, source, columns, pictures, brief, parent)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO batches (person, kind, title, created, unit, source, columns, pictures, brief, parent, paused)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [who.name, kind, title, now(), unit, source, json.dumps(list(columns)), json.dumps(dict(pictures or {})),
-             json.dumps(brief) if brief is not None else None, parent],
+             json.dumps(brief) if brief is not None else None, parent, paused],
         ).lastrowid  # fmt: skip
         assert batch is not None
         _add_version(db, batch, 1, setup, who, "")
@@ -221,6 +225,10 @@ def try_again(store: Store, batch: int, states: Sequence[str], number: int | Non
             f"UPDATE batch_rows SET state = 'waiting', attempt = attempt + ({tried}) WHERE batch_id = ? AND state IN ({marks}){only}",
             [batch, *states, *values],
         ).rowcount
+
+
+def put_away(store: Store, batch: int, removed: bool) -> None:
+    store.db.execute("UPDATE batches SET removed = ? WHERE id = ?", [now() if removed else None, batch])
 
 
 def change_cells(store: Store, batch: int, number: int, cells: Mapping[str, str]) -> None:
