@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 TEXT_LIMIT = 20_000  # characters, read or written
 DEEPEST = 10  # braces in braces, and lists that name lists
+BRACES_LIMIT, OPTIONS_LIMIT = 200, 1_000  # in one text: reading each takes the grammar a millisecond
 DRAWS_LIMIT = 5_000  # choices in one expansion: lists that name lists multiply
 VARIABLE = re.compile(r"[a-z](?:_?[a-z0-9])*", re.ASCII)
 WILDCARD = re.compile(r"[a-zA-Z0-9*](?:_?[a-zA-Z0-9 .*/-])*", re.ASCII)
@@ -239,11 +240,16 @@ class _Scanner:
         opened: list[int] = []
         inner: list[str] = []
         separators: list[str] = []
-        at = 0
+        at = braces = 0
         while at < len(self.text):
             if self.text[at] == "{":
                 if len(opened) == DEEPEST:
                     raise self._bad(at, f"Braces stand at most {DEEPEST} deep in braces")
+                braces += 1
+                if braces > BRACES_LIMIT:
+                    raise self._bad(at, f"A text may hold {BRACES_LIMIT} pairs of braces")
+                if self.text.count("|", at) > OPTIONS_LIMIT:
+                    raise self._bad(at, f"A text may hold {OPTIONS_LIMIT} choices", "Put longer lists into a list of words: __name__.")
                 opened.append(at)
                 head = _HEAD.match(self.text, at + 1)
                 assert head is not None  # all of it is optional

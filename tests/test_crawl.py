@@ -80,7 +80,7 @@ DEEDS: dict[str, Any] = {
 # What is the whole studio's and an admin's, or is each one's own whoever asks.
 ADMINS = ("/api/people/", "/api/models/", "/api/scorers/")
 # Everybody's to change, for each change is a version with its author that can be taken back.
-EVERYBODYS = ("/api/profiles/",)
+EVERYBODYS = ("/api/profiles/", "/api/templates/", "/api/wildcards/")
 # An admin looks after projects and backs up the whole data folder, but sees no other person's pictures on the page.
 FOR_ADMINS = ("/api/projects", "/api/backup")
 

@@ -5,7 +5,9 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from pipelines.fields import text
 from pipelines.phrases import load_presets
+from pipelines.wildcards import NAME_LIMIT
 from studio.doors.base import Asking, Body, Json, only
 from studio.studio import Studio
 
@@ -33,8 +35,10 @@ def api(studio: Studio) -> APIRouter:
     def view(name: str, who: Asking) -> Any:
         return Json(studio.wildcards.view(name))
 
-    @router.delete("/wildcards/{name:path}")
-    def remove(name: str, who: Asking) -> Any:
+    @router.post("/wildcards/remove")
+    def remove(data: Body, who: Asking) -> Any:
+        only(data, "name")
+        name = text(data, "name", NAME_LIMIT)
         studio.wildcards.remove(name)
         studio.hub.publish("wildcards", {"name": name})
         return Json(studio.wildcards.overview())
