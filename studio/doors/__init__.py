@@ -15,6 +15,7 @@ from models.errors import BadInput, NotFound, OutOfMemory, StudioError, Unavaila
 from studio.doors import (
     archive,
     comments,
+    experiments,
     history,
     imports,
     insights,
@@ -44,6 +45,7 @@ log = logging.getLogger(__name__)
 # A room is a function from the studio to its routes.
 ROOMS: tuple[Callable[[Studio], APIRouter], ...] = (
     work.api, work.pictures, queue.api, history.api, history.boards, comments.api, insights.api, archive.api, imports.api,
+    experiments.api,
     imports.pictures, models.api, people.api, profiles.api, review.api, review.thresholds, rescoring.api, safety.api, scorers.api,
     settings.api, wildcards.api,
     login.pages,

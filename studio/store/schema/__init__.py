@@ -16,6 +16,9 @@ from studio.store.schema import cache  # noqa: F401
 from studio.store.schema import downloads  # noqa: F401
 
 # isort: split
+from studio.store.schema import experiments  # noqa: F401
+
+# isort: split
 from studio.store.schema import funnel  # noqa: F401
 
 # isort: split
