@@ -72,7 +72,8 @@ def confidence_sequence(differences: Sequence[float] | Reals, planned: int, alph
 def findable(spread: float, planned: int, alpha: float = ALPHA) -> float:
     """The true mean difference that is found about four times in five with `planned` pairs, where single differences have the standard
     deviation `spread`: at that time the interval's half width is close to sqrt(2 ln(2 / alpha)) standard errors."""
-    return min(1.0, (math.sqrt(2 * math.log(2 / alpha)) + POWER) * spread / math.sqrt(planned))
+    surest = math.log(2 / alpha) / math.log1p(RISK) / planned  # by stakes that are as high as they may be, every one of them won
+    return min(1.0, max(surest, (math.sqrt(2 * math.log(2 / alpha)) + POWER) * spread / math.sqrt(planned)))
 
 
 def _bets(x: Reals, planned: int, alpha: float) -> Reals:

@@ -234,7 +234,7 @@ class Experiments:
 
     def _request(self, design: Design, arm: Arm, row: int, who: Who) -> Request:
         try:
-            request = self._studio.read(self._maker.fields(design, arm, row, [design.seed]))
+            request = self._studio.read(self._maker.fields(design, arm, row, [design.seed]), who)
             self._studio.plan(request, who)
         except BadInput as error:
             side = design.sides[arm == "b"]
