@@ -96,10 +96,18 @@ class Composer:
         seeded = {"seed": 0, **{name: value for name, value in data.items() if value is not None}}
         return self._compose(seeded, self._brand_of(data, who))
 
+    def preview_of(self, template: Template, data: Mapping[Any, Any]) -> Composed:
+        """What a template that is not saved yet would come to with `values`, or else its example. Raises BadInput."""
+        given = {"seed": 0, "family": data.get("family")}
+        return self._compose(given, None, template, fill(template, read_values(data) or _exemplary(template)))
+
     # How it is done.
 
-    def _compose(self, data: Mapping[Any, Any], brand: Brand | None) -> Composed:
-        template, filling = self._filled(data)
+    def _compose(
+        self, data: Mapping[Any, Any], brand: Brand | None, template: Template | None = None, filling: Filling | None = None
+    ) -> Composed:
+        if template is None:
+            template, filling = self._filled(data)
         card = self._card(data, template)
         seed = _seed(data)
         typed, edit = text(data, "prompt", PROMPT_LIMIT), text(data, "edit", EDIT_LIMIT)
@@ -128,7 +136,8 @@ class Composer:
         if loras:
             request["loras"] = _with_loras(data.get("loras"), list(loras.values()))
         assembled = replace(assembled, notes=(*assembled.notes, *notes))
-        return Composed(request, assembled, negative, card.negative, _varies(parts, partial(assemble, wildcards=lists, values=values), seed))
+        varies = _varies(parts, partial(assemble, wildcards=lists, values=values), seed)
+        return Composed(request, assembled, negative, card.negative, varies)
 
     def _filled(self, data: Mapping[Any, Any]) -> tuple[Template | None, Filling | None]:
         asked, values = read_template(data), read_values(data)
@@ -199,6 +208,17 @@ class Composer:
 def has_syntax(prompt: object) -> bool:
     """Whether a prompt may mean something else than itself."""
     return isinstance(prompt, str) and _SYNTAX.search(prompt) is not None
+
+
+def _exemplary(template: Template) -> dict[str, Any]:
+    """Its example, and for what is required and has none the title in its place."""
+    values: dict[str, Any] = dict(template.example)
+    for name, variable in template.variables.items():
+        if variable.required and variable.default is None and name not in values:
+            low = variable.low if variable.low is not None else variable.high if variable.high is not None else 1
+            stand_in = {"choice": variable.choices[:1], "number": [low], "colour": ["#808080"], "image": [1]}
+            values[name] = next(iter(stand_in.get(variable.type, [variable.title.lower()[: variable.max_length]])))
+    return values
 
 
 def _seed(data: Mapping[Any, Any]) -> int:

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 JSON_LIMIT = 256 * 2**10  # bytes of a body below /api/: the longest prompt is 4000 characters
 PICTURE_LIMIT = 32 * 2**20  # and of a picture's file
 PICTURES = ("/api/import",)  # what takes one, raw: neither can a form send image/*
+LONGER = {"/api/templates/import": 12 * 2**20}  # bytes of JSON that hold a file's text
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 # Gradio's page has inline scripts and styles and compiles functions; nothing may be loaded from, or sent to, anywhere else.
@@ -125,7 +126,7 @@ def _name(host: str) -> str:
 
 
 def _limit(path: str) -> int:
-    return PICTURE_LIMIT if path in PICTURES else JSON_LIMIT
+    return PICTURE_LIMIT if path in PICTURES else LONGER.get(path, JSON_LIMIT)
 
 
 def _limited(receive: Receive, limit: int) -> Receive:

@@ -16,12 +16,15 @@ from studio.doors import (
     archive,
     comments,
     experiments,
+    grids,
     history,
     imports,
     insights,
     login,
     models,
     people,
+    post,
+    production,
     profiles,
     queue,
     rescoring,
@@ -29,6 +32,7 @@ from studio.doors import (
     safety,
     scorers,
     settings,
+    templates,
     wildcards,
     work,
 )
@@ -45,9 +49,12 @@ log = logging.getLogger(__name__)
 # A room is a function from the studio to its routes.
 ROOMS: tuple[Callable[[Studio], APIRouter], ...] = (
     work.api, work.pictures, queue.api, history.api, history.boards, comments.api, insights.api, archive.api, imports.api,
-    experiments.api,
-    imports.pictures, models.api, people.api, profiles.api, review.api, review.thresholds, rescoring.api, safety.api, scorers.api,
+    experiments.api, production.api,
+    imports.pictures, models.api, people.api, post.api, post.pictures, profiles.api, review.api, review.thresholds, rescoring.api,
+    safety.api, scorers.api,
     settings.api, wildcards.api,
+    templates.api, templates.composing,
+    grids.api,
     login.pages,
 )  # fmt: skip
 PATROL_SECONDS = 20.0

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from models.scorers.catalogue import Dimensions, load_scorers
-from studio.store import boards, comments, images
+from studio.store import boards, comments, images, posts
 from studio.store.db import Store
 from studio.store.people import Who
 from studio.store.pins import pinned
@@ -31,11 +31,15 @@ def job_view(store: Store, row: sqlite3.Row) -> Json:
     """A job without its pictures. `step`, `steps` and `eta` are of the batch being drawn; who knows them better fills them in."""
     counts = store.db.execute(_COUNTS, [row["id"]]).fetchone()
     outcome = json.loads(row["outcome"])["text"] if row["outcome"] else ""
+    request = json.loads(row["request"])
     names = ("id", "state", "prompt", "tier", "family", "card", "created", "started", "finished", "draft", "keep", "parent",
              "person", "shared", "priority", "not_before", "profile", "round", "rounds")  # fmt: skip
     return {name: row[name] for name in names} | {
         "profile_version": row["profile_version"] if "profile_version" in row.keys() else 0,  # noqa: SIM118 - a Row has no `in`
-        "request": json.loads(row["request"]),
+        "request": request,
+        "template": row["template"],
+        "template_version": row["template_version"],
+        "brand": request.get("brand"),
         "error": json.loads(row["error"]) if row["error"] else None,
         "cached": row["served"] > 0,
         "served": row["served"],
@@ -60,12 +64,12 @@ def image_views(store: Store, rows: Sequence[sqlite3.Row], percentiles: Percenti
     ids = [row["id"] for row in rows]
     scores, made_from, finals = images.scores_of(store, ids), images.children(store, ids, who), images.finals_of(store, ids)
     placed = boards.boards_of(store, ids, who) if who is not None else {}
-    in_library, said = pinned(store, ids), comments.counts(store, ids)
+    in_library, said, processed = pinned(store, ids), comments.counts(store, ids), posts.posts_of(store, ids)
     return [
         _image_view(row, scores[row["id"]], made_from[row["id"]], percentiles)
         | {"finished": finals.get(row["id"])}
         | {"boards": placed.get(row["id"], []), "mine": who is not None and row["person"] == who.name, "pinned": row["id"] in in_library}
-        | {"comments": said.get(row["id"], 0)}
+        | {"comments": said.get(row["id"], 0), "processed": posts.post_view(row["id"], processed.get(row["id"]))}
         for row in rows
     ]
 
