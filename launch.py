@@ -1,4 +1,4 @@
-"""Starts the studio: `python launch.py`. See `python launch.py --help`."""
+"""Starts the studio: `python launch.py`. Without a page: `python launch.py generate`. See --help of both."""
 from __future__ import annotations
 
 import sys
@@ -7,6 +7,11 @@ from studio.config import parse
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["generate"]:
+        from studio.generate import main as generate
+
+        sys.exit(generate(sys.argv[2:]))
+
     config = parse()
     if config.check:
         from models.check import check

@@ -12,6 +12,7 @@ from studio import __version__
 PORT = 7860
 LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"
+SHELL = "Pictures without a page, for scripts: launch.py generate --help"
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class WorkerSetup:
 
 def parse(arguments: list[str] | None = None) -> Config:
     """Reads the command line. Exits with a message on flags it does not know, as argparse does."""
-    parser = argparse.ArgumentParser(prog="launch.py", description="Contact Sheet: a local studio for Flux images.")
+    parser = argparse.ArgumentParser(prog="launch.py", description="Contact Sheet: a local studio for Flux images.", epilog=SHELL)
     parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="D", help="for pictures and history (default ./data)")
     parser.add_argument("--port", type=_port, default=PORT, metavar="N", help=f"default {PORT}; 0 takes a free one")
     others = "let others in: on all addresses, or on this one"

@@ -78,15 +78,15 @@ class Holder:
         self._note.unlink(missing_ok=True)
         self._lock.release()
 
-    def say(self, url: str) -> None:
-        """Tells the next comer who holds the lock."""
-        self._note.write_text(json.dumps({"pid": os.getpid(), "url": url}), encoding="utf-8")
+    def say(self, url: str = "", doing: str = "") -> None:
+        """Tells the next comer who holds the lock, and what for where it has no page."""
+        self._note.write_text(json.dumps({"pid": os.getpid(), "url": url, "doing": doing}), encoding="utf-8")
 
     def _holder(self) -> str:
         if not self._note.exists():
             return "It is just starting or ending."
         note = json.loads(self._note.read_text(encoding="utf-8"))
-        return f"It is process {note['pid']}, at {note['url']} ."
+        return f"It is process {note['pid']}, " + (f"at {note['url']} ." if note["url"] else f"{note['doing']}; it ends by itself.")
 
 
 def _restore(data_dir: Path, file: Path) -> None:

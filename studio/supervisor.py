@@ -81,11 +81,12 @@ class Supervisor:
             self._stopping.set()
             if self._process is not None and self._process.stdin is not None:
                 self._process.stdin.close()
-        if self._thread.ident is not None:
-            self._thread.join(patience)
-            if self._process is not None:
-                self._process.kill()
-            self._thread.join()
+        if self._thread.ident is None:
+            return  # another process may have a worker over the same data, and its tasks are not ours to give back
+        self._thread.join(patience)
+        if self._process is not None:
+            self._process.kill()
+        self._thread.join()
         jobs.release_leases(self._store, blame=False)
 
     def _watch(self) -> None:
