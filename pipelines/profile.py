@@ -204,6 +204,9 @@ def _read_bar(name: str, table: Table, known: Dimensions) -> Bar:
         dimension = known.dimension(name)
     except NotFound as error:
         raise BadInput(table.place.key(""), f"{table.place.file}: {error.what}", error.why, error.todo) from error
+    if dimension.held_out:
+        why = "is held out of every selection"
+        raise table.bad("", why, "It shows whether choosing games the verifiers that choose; leave it out of profiles.")
     threshold = table.number("threshold")
     if wrong := check_threshold(dimension, threshold):
         raise table.bad("threshold", f"cannot be: {wrong}")

@@ -45,6 +45,16 @@ def share(hits: float, n: float) -> Json | None:
     return {"value": round(hits / n, 4), "low": round(low, 4), "high": round(high, 4), "n": n}
 
 
+def mean_of(values: Sequence[float]) -> Json | None:
+    """A mean of values in 0..1 with its 95 % interval by the normal approximation; None of fewer than two."""
+    n = len(values)
+    if n < 2:
+        return None
+    mean = sum(values) / n
+    half = 1.96 * math.sqrt(sum((value - mean) ** 2 for value in values) / (n - 1) / n)
+    return {"value": round(mean, 4), "low": round(max(0.0, mean - half), 4), "high": round(min(1.0, mean + half), 4), "n": n}
+
+
 def shares(figures: Mapping[str, float]) -> Json:
     """Figures with what follows from them."""
     view: Json = {name: round(value, 3) if isinstance(value, float) else value for name, value in figures.items()}

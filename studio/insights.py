@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from models.errors import BadInput, NotFound
 from models.scorers.catalogue import Dimension, Dimensions, load_scorers
 from pipelines.fields import listed, shown
-from studio.figures import MEASURED, agreement, by_step, count, measured, only, per_10000, share, shares, total, versions
+from studio.figures import MEASURED, agreement, by_step, count, mean_of, measured, only, per_10000, share, shares, total, versions
 from studio.period import Period, read_period
 from studio.settings import NotYours
 from studio.store import insights
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Pairs = Sequence[tuple[str, str]]
 EVERYBODY = "*"
 GROUPS_SHOWN, REASONS_SHOWN, LINES_SHOWN = 40, 8, 4
+ALARMS = ("alarm", "preference")  # dimensions that are watched, the first that a request's pictures have
+ALARM_FEWEST = 10  # requests before a mean place says anything
 TEXT = "text_match"  # the dimension that says whether asked-for words can be read
 # What stands for "without": a request has one of each of these, or none.
 WITHOUT = {"lora": "No LoRA", "template": "No template"}
@@ -150,6 +152,14 @@ class Insights:
                 for (picture, kind, rule, action), n in ordered
             ],
         }
+
+    def alarm(self, pairs: Pairs, who: Who) -> Json:
+        """Where the verifier that nothing is chosen by puts what was chosen, among its siblings: 1 the best, .5 chance. Below that the
+        choosing games its own verifiers. None without enough requests. requests: the latest that tell."""
+        asked = self._asked(pairs, who)
+        asked.none_left()
+        places = insights.places(self._store, asked.slice(), ALARMS)
+        return {"requests": len(places), "place": mean_of(places), "known": len(places) >= ALARM_FEWEST}
 
     # How it is read.
 

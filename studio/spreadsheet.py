@@ -76,6 +76,11 @@ def _value(share: Json | None) -> float | None:
     return None if share is None else share["value"]
 
 
+def _alarm(answer: Json) -> tuple[Row, Iterable[Row]]:
+    place = answer["place"] or {}
+    return ["requests", "place", "low", "high"], [[answer["requests"], *(place.get(name) for name in ("value", "low", "high"))]]
+
+
 PANELS: dict[str, Callable[[Json], tuple[Row, Iterable[Row]]]] = {
-    "overview": _overview, "reasons": _reasons, "scores": _scores, "people": _people, "safety": _safety,
+    "overview": _overview, "reasons": _reasons, "scores": _scores, "people": _people, "safety": _safety, "alarm": _alarm,
 }  # fmt: skip

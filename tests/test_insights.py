@@ -95,6 +95,25 @@ def test_figures_follow_whatever_happens_to_pictures(studio, door):
     assert tables(studio.store) == from_scratch(studio.store)
 
 
+def test_a_held_out_verifier_says_whether_the_choosing_is_gamed(studio, door):
+    assert panel(door, "alarm") == {"requests": 0, "place": None, "known": False}
+    for job in range(12):
+        pictures = draw(studio, again=True)
+        for place, image in enumerate(pictures):
+            # What was chosen pleases its own verifier most, and the held-out one least: in all requests but two.
+            alarm = place if job < 2 else -place
+            settle(studio, image, "kept" if place == 3 else "spare", mark("adherence", 60 + place, 50), mark("alarm", 50 + alarm))
+    found = panel(door, "alarm")
+    assert found["known"] and found["requests"] == 12 and found["place"]["value"] == pytest.approx(2 / 12, abs=0.001)
+    assert found["place"]["high"] < 0.5
+    rows = list(csv.reader(io.StringIO(door.get("/api/insights/alarm.csv").text)))
+    assert rows[0] == ["requests", "place", "low", "high"] and rows[1][0] == "12"
+    # By a dimension that a profile asks for, something was chosen: it is no witness.
+    with studio.store.write() as db:
+        db.execute("UPDATE scores SET hard = 0, threshold = 20 WHERE dimension = 'alarm'")
+    assert panel(door, "alarm")["requests"] == 0
+
+
 def test_figures_outlive_what_is_deleted(studio, door):
     one, two, *_ = draw(studio)
     settle(studio, one, "kept", mark("sharpness", 80, 45))

@@ -347,3 +347,10 @@ def test_a_change_is_tried_on_recent_pictures(start_studio):
             profile["rules"] = ["exactly one face"]
             told = client.post("/api/profiles/generic/preview", json={"profile": profile}).json()
             assert told["would"]["passes"] == 0 and told["dimensions"]["faces"]["unmeasured"] == 6
+
+
+def test_what_is_held_out_of_selection_is_in_no_profile(studio, door):
+    toml = 'title = "Sly"\n[dimensions.alarm]\nbound = ">="\nthreshold = 20\ngate = "advisory"\n'
+    answer = door.post("/api/profiles", json={"name": "sly", "toml": toml})
+    assert answer.status_code == 422
+    assert "dimensions.alarm is held out of every selection" in answer.json()["error"]["what"]

@@ -231,6 +231,7 @@ def clips(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("clips")
     write_clip(folder / "a", 1)
     write_clip(folder / "b", 2, width=24)
+    write_clip(folder / "alarm", 3)
     return folder
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from models.errors import StudioError
 from models.scorers import weights
-from models.scorers.adherence import Adherence, DownloadedAdherence
+from models.scorers.adherence import Adherence, DownloadedAdherence, NotHere
 from models.scorers.aesthetic import Aesthetic, Preference
 from models.scorers.brand import Brand
 from models.scorers.catalogue import ScorerCard, load_scorers
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+HELD_OUT = "The held-out verifier that ships knows the embedded model's world only; for other models HPSv2.1 is watched."
 CLIPS = Path(__file__).parent.parent / "embedded" / "clips"
 
 
@@ -61,6 +62,9 @@ def _make(scorer: ScorerCard, card: ModelCard, where: Where, device: str, clips:
             return Technical()
         case "adherence" | "adherence_b":
             return _adherence(scorer, card, where, device, clips)
+        case "alarm":
+            embedded = card.vocabulary == "embedded"
+            return Adherence(clips / "alarm", "alarm", device) if embedded else NotHere("alarm", "alarm", HELD_OUT)
         case "contrast":
             return Contrast(card.vocabulary == "embedded", (clips / "a", clips / "b"), device)
         case "aesthetic":

@@ -20,6 +20,19 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+class NotHere:
+    """In the place of a verifier that there is none of for a model: *not scored*, for the reason `why`."""
+
+    version = ""
+
+    def __init__(self, name: str, dimension: str, why: str) -> None:
+        self.name, self._why = name, why
+        self.dimensions: tuple[str, ...] = (dimension,)
+
+    def score(self, pictures: Sequence[Image], context: ScoreContext) -> list[list[Score]]:
+        return [[Score(self.dimensions[0], None, self.name, self.version, self._why)] for _ in pictures]
+
+
 class Adherence:
     """One CLIP that ships, from its folder, under the dimension `name`; loaded when it first scores."""
 

@@ -23,7 +23,10 @@ COLOUR = re.compile(r"#[0-9A-Fa-f]{6}", re.ASCII)
 
 @dataclass(frozen=True)
 class Dimension:
-    """One thing that is measured. low, high: what values can be. unit: "" for plain numbers. scorer: who measures it."""
+    """One thing that is measured. low, high: what values can be. unit: "" for plain numbers. scorer: who measures it.
+
+    held_out: nothing is chosen by it, so that it can tell when choosing games the verifiers that do.
+    """
 
     name: str
     title: str
@@ -35,6 +38,7 @@ class Dimension:
     argument: Argument
     needs: Needs
     scorer: str
+    held_out: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,6 +154,7 @@ def _read_dimension(name: str, table: Table, scorer: str) -> Dimension:
         argument=cast(Argument, table.text("argument", "none", choices=("none", "colour"))),
         needs=cast(Needs, table.text("needs", "nothing", choices=("nothing", "texts", "palette", "likeness"))),
         scorer=scorer,
+        held_out=table.flag("held_out", False),
     )
     table.done()
     return dimension

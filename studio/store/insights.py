@@ -9,6 +9,7 @@ from typing import Any
 from studio.store.db import Store
 from studio.store.schema.insights import FIGURES, MEASURES
 
+FEWEST_SIBLINGS = 4
 KINDS = ("card", "tier", "profile", "template", "lora")
 PICTURES, REQUESTS = tuple(FIGURES), ("requests", "asked", "delivered", "filled", "partly", "empty")
 
@@ -149,6 +150,39 @@ def signals(store: Store, slice: Slice) -> list[sqlite3.Row]:
         f" WHERE {where} GROUP BY kind ORDER BY 2 DESC, 1",
         values,
     ).fetchall()
+
+
+def places(store: Store, slice: Slice, dimensions: Iterable[str], latest: int = 300) -> list[float]:
+    """For the `latest` finished requests with at least FEWEST_SIBLINGS measured candidates: where the first of `dimensions` that they have
+    puts those that were chosen (finished, where drafts are finished, else kept by the scores), from 0 (last) to 1 (first). A request
+    whose profile ranks by a dimension does not count for it."""
+    where, values = slice.where("substr(jobs.created, 1, 10)", "jobs.")
+    found = []
+    for job in store.db.execute(
+        f"SELECT id FROM jobs WHERE state = 'done' AND draft >= ? AND {where} ORDER BY id DESC LIMIT ?", [FEWEST_SIBLINGS, *values, latest]
+    ).fetchall():
+        for dimension in dimensions:
+            if (place := _place(store, job["id"], dimension)) is not None:
+                found.append(place)
+                break
+    return found
+
+
+def _place(store: Store, job: int, dimension: str) -> float | None:
+    """The mean place of what a request chose among the candidates of its first round; None where that says nothing."""
+    rows = store.db.execute(
+        "SELECT scores.value, EXISTS (SELECT 1 FROM images AS final WHERE final.job_id = images.job_id AND final.parent = images.id)"
+        " OR images.verdict = 'kept' AS chosen FROM images JOIN scores ON scores.image_id = images.id AND scores.dimension = ?"
+        " WHERE images.job_id = ? AND images.round = 0 AND scores.value IS NOT NULL AND scores.hard IS NULL"
+        " AND (images.stage = 'draft' OR NOT EXISTS (SELECT 1 FROM images AS draft WHERE draft.job_id = images.job_id AND draft.stage = 'draft'))",
+        [dimension, job],
+    ).fetchall()
+    chosen = [row["value"] for row in rows if row["chosen"]]
+    if len(rows) < FEWEST_SIBLINGS or not 0 < len(chosen) < len(rows):
+        return None
+    # Each chosen one against those that were not: the area under the curve, ties counted half.
+    others = [row["value"] for row in rows if not row["chosen"]]
+    return sum((one > other) + (one == other) / 2 for one in chosen for other in others) / (len(chosen) * len(others))
 
 
 def incidents(store: Store, slice: Slice) -> list[sqlite3.Row]:

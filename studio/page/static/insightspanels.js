@@ -226,6 +226,25 @@ export class Safety extends Panel {
   }
 }
 
+/** Whether choosing by verifiers still serves a verifier that nothing is chosen by. */
+export class Alarm extends Panel {
+  constructor() {
+    super("alarm", "Is the choosing gamed?", "A third verifier chooses nothing; it is only asked where it would put what was chosen.");
+  }
+
+  show({ requests, place, known }) {
+    if (!known) {
+      this.none(requests ? `${plural(requests, "request")} can tell so far; ten are needed.` : "No request of these days was measured by it.");
+      return;
+    }
+    const said = place.high < 0.5
+      ? "Worse than chance: what the verifiers prefer is not what fits the prompt. Rank by others, or draft fewer."
+      : place.low > 0.5 ? "Better than chance: no sign of gaming." : "No better than chance: the candidates differ in little that it can see.";
+    this.fill(h("p", { class: "cs-said", data: { trouble: String(place.high < 0.5) } }, h("b", { text: percent(place.value) }), ` of the other candidates it puts behind the chosen one (95 % interval ${interval(place)}; ${plural(requests, "request")}).`),
+      h("p", { class: "cs-quiet", text: said }));
+  }
+}
+
 /** Rows of a name, a bar and a number: a table, so that it reads without its bars. */
 function barTable(label, rows) {
   return h("table", { class: "cs-bars" }, h("caption", { class: "cs-voice", text: label }), h("tbody", {}, ...rows.map(({ title, value, said, note }) => {
