@@ -22,9 +22,17 @@ TARGETS: Mapping[str, Kind] = {
     "prompt": "text", "negative": "text", "tier": "text", "size": "text", "family": "text", "profile": "text", "brand": "text",
     "note": "text", "draft": "whole", "keep": "whole", "steps": "whole", "seed": "whole", "retries": "whole", "guidance": "number",
     "strength": "number", "texts": "list", "palette": "list", "image": "picture", "likeness": "picture",
+    # Words on a sign in the picture, which are read back; and what the prompt's parts say instead of the template's.
+    "message": "text", "parts.subject": "text", "parts.description": "text", "parts.context": "text", "parts.style": "text",
+    "parts.season": "text", "parts.composition": "text", "parts.technical": "text",
 }  # fmt: skip
 # What may hold for all rows, beside the variables' values.
-FIELDS = (*TARGETS, "role", "loras", "ladder", "budget", "where", "again", "safety")
+FIELDS = (
+    *(name for name in TARGETS if name != "message" and "." not in name),
+    "role", "loras", "ladder", "budget", "where", "again", "safety", "parts",
+)  # fmt: skip
+GUESSED = ("prompt", "negative", "size", "tier", "seed", "draft", "keep", "profile", "brand", "texts", "palette", "note")
+SUBJECTS = ("prompt", "parts.subject")  # one of them every row has, unless a template brings it
 TEMPLATES_LIMIT, TITLE_LIMIT = 12, 80
 SEED_STEP = 1_000_003  # a row that is tried again with a seed of its own draws other pictures
 TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
@@ -92,7 +100,9 @@ def read_setup(data: Mapping[Any, Any], columns: Collection[str], variables: Col
     templates = _templates(data)
     mapped = _columns(data, columns, variables)
     fields = _fields(data, variables)
-    if not templates and "prompt" not in mapped and not fields.get("prompt"):
+    parts = fields.get("parts")
+    said = fields.get("prompt") or (isinstance(parts, Mapping) and parts.get("subject"))
+    if not templates and not said and not any(name in mapped for name in SUBJECTS):
         raise BadInput("columns", "No column is the prompt.", "Without a template each row needs one.", "Choose a template, or a column.")
     label = text(data, "label", 80)
     if label and label not in columns:
@@ -131,6 +141,10 @@ def row_request(
             name = target.removeprefix("values.")
             if name in variables:
                 values[name] = _picture(cell, target, pictures) if variables[name] == "image" else cell
+        elif target.startswith("parts."):
+            request["parts"] = {**request.get("parts", {}), target.removeprefix("parts."): cell}
+        elif target == "message":
+            request |= _with_message(request, cell)
         else:
             request[target] = read_cell(cell, target, pictures)
     if setup.templates:
@@ -161,8 +175,8 @@ def read_cell(cell: str, target: str, pictures: Mapping[str, int | str]) -> obje
 def guess_columns(columns: Sequence[str], variables: Mapping[str, str]) -> dict[str, str]:
     """By target the column that is called like it, by its name or by its title. variables: titles by name."""
     plain = {_plain(column): column for column in reversed(columns)}
-    names = {f"values.{name}": (name, title) for name, title in variables.items()}
-    names |= {target: (target,) for target in TARGETS}
+    names: dict[str, tuple[str, ...]] = {f"values.{name}": (name, title) for name, title in variables.items()}
+    names |= {target: (target,) for target in GUESSED}
     # "product" rather than "product name": exact names first, then those that hold it.
     found = {target: plain[key] for target, words in names.items() for key in map(_plain, reversed(words)) if key in plain}
     for name, title in variables.items():
@@ -181,6 +195,14 @@ def change(setup: Setup, data: Mapping[Any, Any], variables: Collection[str]) ->
 
 
 # How it is read.
+
+
+def _with_message(request: Mapping[str, Any], message: str) -> dict[str, Any]:
+    """A sign in the picture, whose words are read back."""
+    words = " ".join(message.replace('"', "'").split())
+    parts = request.get("parts", {})
+    description = ", ".join(part for part in (parts.get("description", ""), f'with a sign that says "{words}"') if part)
+    return {"parts": {**parts, "description": description}, "texts": [*request.get("texts", []), words]}
 
 
 def _templates(data: Mapping[Any, Any]) -> tuple[TemplateUse, ...]:

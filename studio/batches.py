@@ -18,7 +18,7 @@ from studio.batchcheck import TASKS_LIMIT, Check, Outlook, template_of, variable
 from studio.batching import Runner
 from studio.batchviews import brief, differences, row_views
 from studio.store import batches
-from studio.store.jobs import NotNow
+from studio.store.jobs import LARGEST_ID, NotNow
 from studio.store.people import Who
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Batches:
 
     def create(self, data: Mapping[Any, Any], who: Who) -> Json:
         """Starts a batch. With `leave_out`: true, rows with problems are left out; else they are refused. Raises NotFound, BadInput."""
-        row = batches.catalogue_row(self._store, whole(data, "catalogue", 1, 2**63 - 1, None) or 0, who)
+        row = batches.catalogue_row(self._store, whole(data, "catalogue", 1, LARGEST_ID, 0), who)
         body, setup, outlook = self._checked(data, who)
         if outlook.bad and data.get("leave_out") is not True:
             lines = sorted({line for line, _ in outlook.bad})
@@ -62,7 +62,7 @@ class Batches:
         )  # fmt: skip
         for picture in {one for one in pictures.values() if isinstance(one, str)}:
             self._studio.imports.used(picture, who)
-        return self._moved(batch, who)
+        return self.moved(batch, who)
 
     # What there is.
 
@@ -106,7 +106,7 @@ class Batches:
         batches.batch_row(self._store, batch, who)
         held = batches.hold(self._store, batch, paused)
         self._studio.queue_changed(held)
-        return self._moved(batch, who)
+        return self.moved(batch, who)
 
     def stop(self, batch: int, who: Who) -> Json:
         """What is left is not drawn; it can be tried again. Raises NotFound."""
@@ -117,7 +117,7 @@ class Batches:
             except NotNow:
                 continue  # it has just ended
         batches.settle(self._store)
-        return self._moved(batch, who)
+        return self.moved(batch, who)
 
     def again(self, batch: int, data: Mapping[Any, Any], who: Who) -> Json:
         """{"states": [...], "row": number?}: tries rows again that ended so. Raises NotFound, BadInput, NotNow."""
@@ -131,7 +131,7 @@ class Batches:
             raise NotNow("There is no such row to try again.", f"None is {' or '.join(states)}.")
         if row["why"]:  # what made the studio pause it may have gone
             batches.hold(self._store, batch, False)
-        return self._moved(batch, who) | {"again": count}
+        return self.moved(batch, who) | {"again": count}
 
     def change(self, batch: int, data: Mapping[Any, Any], who: Who) -> Json:
         """{"title"?, "fields"?, "off_peak"?, "note"?, "base"?}: for the rows that are not queued yet. Raises NotFound, BadInput, NotNow."""
@@ -148,7 +148,7 @@ class Batches:
         if setup.to_dict() != known:
             self._try(batch, setup, who)
             batches.save_setup(self._store, batch, setup.to_dict(), who, note, version if base is None else base)
-        return self._moved(batch, who)
+        return self.moved(batch, who)
 
     def restore_version(self, batch: int, version: object, who: Who) -> Json:
         """Makes an earlier setup the newest. Raises NotFound."""
@@ -158,7 +158,7 @@ class Batches:
             raise BadInput("version", "The version to restore is missing.")
         _, setup = batches.setup_of(self._store, batch, number)
         batches.save_setup(self._store, batch, setup, who, f"Restored version {number}", None)
-        return self._moved(batch, who)
+        return self.moved(batch, who)
 
     def change_row(self, batch: int, number: int, data: Mapping[Any, Any], who: Who) -> Json:
         """{"cells": {column: text}}: what a row that is not done says from now on. Raises NotFound, BadInput, NotNow."""
@@ -192,7 +192,7 @@ class Batches:
         if removed and counts["waiting"] + counts["open"]:
             raise NotNow("This batch is not done.", f"{counts['waiting'] + counts['open']} rows are left.", "Stop it first.")
         batches.put_away(self._store, batch, removed)
-        return self._moved(batch, who)
+        return self.moved(batch, who)
 
     # How it is done.
 
@@ -203,9 +203,9 @@ class Batches:
         return check.request(json.loads(row["cells"]), row["place"], row["attempt"])
 
     def _checked(self, data: Mapping[Any, Any], who: Who) -> tuple[Json, Setup, Outlook]:
-        row = batches.catalogue_row(self._store, whole(data, "catalogue", 1, 2**63 - 1, None) or 0, who)
+        row = batches.catalogue_row(self._store, whole(data, "catalogue", 1, LARGEST_ID, 0), who)
         body = json.loads(row["body"])
-        uses = read_setup(data | {"columns": {}, "fields": {"prompt": "-"}}, body["columns"]).templates
+        uses = read_setup({**data, "columns": {}, "fields": {"prompt": "-"}}, body["columns"]).templates
         variables = self._variables({"templates": [one.to_dict() for one in uses]})
         setup = read_setup(data, body["columns"], variables)
         pinned = tuple(replace(one, version=self._pinned(one.name, one.version)) for one in setup.templates)
@@ -236,7 +236,8 @@ class Batches:
         except NotFound:
             return str(use["name"])
 
-    def _moved(self, batch: int, who: Who) -> Json:
+    def moved(self, batch: int, who: Who) -> Json:
+        """Has the runner look, and tells everybody; the batch. To be called after a change."""
         self.runner.wake()
         self.tell(batch)
         return self.view(batch, who)

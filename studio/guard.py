@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 JSON_LIMIT = 256 * 2**10  # bytes of a body below /api/: the longest prompt is 4000 characters
 PICTURE_LIMIT = 32 * 2**20  # and of a picture's file
 PICTURES = ("/api/import",)  # what takes one, raw: neither can a form send image/*
+TABLES = {"/api/batches/catalogues": 16 * 2**20}  # what takes a table's file, raw, and its bytes: no form can send octet-stream
 LONGER = {"/api/templates/import": 12 * 2**20}  # bytes of JSON that hold a file's text
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -102,7 +103,9 @@ class Guard:
         kind, limit = headers.get("content-type", "").split(";")[0].strip().lower(), _limit(scope["path"])
         if scope["path"] in PICTURES and not kind.startswith("image/"):
             return 415, "The request is not a picture.", "Send the file itself with Content-Type: image/png, image/jpeg or image/webp."
-        if scope["path"] not in PICTURES and kind != "application/json":
+        if scope["path"] in TABLES and kind != "application/octet-stream":
+            return 415, "The request is not a file.", "Send the file itself with Content-Type: application/octet-stream."
+        if scope["path"] not in (*PICTURES, *TABLES) and kind != "application/json":
             return 415, "The request is not JSON.", "Send it with Content-Type: application/json."
         length = headers.get("content-length", "0")
         if not length.isdecimal() or len(length) > 12 or int(length) > limit:
@@ -126,7 +129,7 @@ def _name(host: str) -> str:
 
 
 def _limit(path: str) -> int:
-    return PICTURE_LIMIT if path in PICTURES else LONGER.get(path, JSON_LIMIT)
+    return PICTURE_LIMIT if path in PICTURES else TABLES.get(path) or LONGER.get(path, JSON_LIMIT)
 
 
 def _limited(receive: Receive, limit: int) -> Receive:

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from models.errors import BadInput, NotFound, OutOfMemory, StudioError, Unavailable
 from studio.doors import (
     archive,
+    batches,
     comments,
     experiments,
     grids,
@@ -31,6 +32,7 @@ from studio.doors import (
     review,
     safety,
     scorers,
+    seeds,
     settings,
     templates,
     wildcards,
@@ -54,7 +56,8 @@ ROOMS: tuple[Callable[[Studio], APIRouter], ...] = (
     safety.api, scorers.api,
     settings.api, wildcards.api,
     templates.api, templates.composing,
-    grids.api,
+    grids.api, seeds.api, seeds.failures,
+    batches.variants, batches.api,
     login.pages,
 )  # fmt: skip
 PATROL_SECONDS = 20.0

@@ -242,6 +242,20 @@ def change_cells(store: Store, batch: int, number: int, cells: Mapping[str, str]
             raise NotNow(f"Row {number} cannot be changed any more.", "It is under way, or done.")
 
 
+def set_winners(store: Store, batch: int, winners: Mapping[int, bool | None]) -> None:
+    """By row number: whether a variation won; None: nobody says."""
+    with store.write() as db:
+        values = [(winner, batch, number) for number, winner in winners.items()]
+        db.executemany("UPDATE batch_rows SET winner = ? WHERE batch_id = ? AND number = ?", values)
+
+
+def set_results(store: Store, batch: int, results: Mapping[int, Mapping[str, float]]) -> None:
+    """By row number: what a variation brought; others keep what they have."""
+    with store.write() as db:
+        values = [(json.dumps(dict(result)), batch, number) for number, result in results.items()]
+        db.executemany("UPDATE batch_rows SET results = ? WHERE batch_id = ? AND number = ?", values)
+
+
 # What the runner does.
 
 
