@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.errors import BadInput, StudioError
+from models.errors import BadInput, NotFound, StudioError
 from models.scorers.catalogue import load_scorers
 from pipelines.confidence import findable
 from pipelines.experiments import MOST_PAIRS, Arm, Design, outcome_of
 from pipelines.fields import text, whole
+from pipelines.origin import read_template
 from pipelines.request import Request
 from studio.experimenting import Experimenter, share
 from studio.findings import Findings
@@ -101,7 +102,7 @@ class Experiments:
 
     def save(self, experiment: int | None, data: Mapping[Any, Any], who: Who) -> Json:
         """{"design", "note", "base"}: a new experiment, or the next version of a draft. base: the version it was made from."""
-        design = self._maker.read(data.get("design"), self._new_seed())
+        design = self._maker.read(self._pinned(data.get("design")), self._new_seed())
         note, base = text(data, "note", NOTE_LIMIT), whole(data, "base", 0, LARGEST_ID, None)
         if experiment is None:
             with self._store.write() as db:
@@ -205,6 +206,21 @@ class Experiments:
 
     def _new_seed(self) -> int:
         return int(np.random.default_rng().integers(2**31))
+
+    def _pinned(self, data: Any) -> Any:
+        """A design in which every template says its version: what is compared must not change while it is drawn. Raises BadInput."""
+        if isinstance(data, list):
+            return [self._pinned(one) for one in data]
+        if not isinstance(data, Mapping):
+            return data
+        fields = {name: self._pinned(value) if name in ("base", "sides", "fields", "rows") else value for name, value in data.items()}
+        template = read_template(fields)
+        if template is not None and template["version"] is None:
+            try:
+                fields["template"] = {"name": template["name"], "version": self._studio.templates.version(str(template["name"]))}
+            except NotFound as error:
+                raise BadInput("template", error.what, error.why, error.todo) from error
+        return fields
 
     def _changed(self, experiment: int, who: Who) -> Json:
         self._maker.tell(experiment)
