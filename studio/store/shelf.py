@@ -79,11 +79,12 @@ def purge(db: sqlite3.Connection, images: Sequence[int], unlink: Callable[[str],
     paths = []
     for image in images:
         # Asked again here: it may have been taken out of the trash since it was chosen.
-        row = db.execute(f"SELECT job_id, path FROM images WHERE id = ? AND trashed IS NOT NULL AND {SETTLED}", [image]).fetchone()
+        select = "SELECT job_id, path, post_path FROM images WHERE id = ? AND trashed IS NOT NULL"
+        row = db.execute(f"{select} AND {SETTLED}", [image]).fetchone()
         if row is None:
             continue
         jobs.add(row["job_id"])
-        paths.append(row["path"])
+        paths += [path for path in (row["path"], row["post_path"]) if path]
         db.execute("UPDATE images SET parent = NULL WHERE parent = ?", [image])
         db.execute("UPDATE jobs SET parent = NULL WHERE parent = ?", [image])
         db.execute("DELETE FROM scores WHERE image_id = ?", [image])

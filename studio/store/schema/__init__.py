@@ -28,6 +28,9 @@ from studio.store.schema import insights  # noqa: F401 - counts what those above
 from studio.store.schema import profiles  # noqa: F401
 
 # isort: split
+from studio.store.schema import post  # noqa: F401
+
+# isort: split
 from studio.store.schema import review  # noqa: F401 - indexes what the funnel adds
 
 # isort: split
@@ -35,6 +38,9 @@ from studio.store.schema import safety  # noqa: F401
 
 # isort: split
 from studio.store.schema import scores  # noqa: F401
+
+# isort: split
+from studio.store.schema import grids  # noqa: F401
 
 # isort: split
 from studio.store.schema import templates  # noqa: F401
