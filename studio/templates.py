@@ -15,7 +15,7 @@ from pipelines.styles import FORMATS, TITLES, Format, read_styles, write_styles
 from pipelines.template import Template, parse_template, read_template, template_of
 from pipelines.templatetoml import template_toml, to_data
 from pipelines.variables import Variable
-from studio.store import Store
+from studio.store import Store, posts
 from studio.store.people import Who, visible
 from studio.store.versions import Kind, Versions
 from studio.store.views import Json
@@ -48,6 +48,7 @@ class Templates(Versions[Template]):
         if request.template is not None:
             values = [request.template["name"], request.template["version"] or 0, job]
             db.execute("UPDATE jobs SET template = ?, template_version = ? WHERE id = ?", values)
+            posts.stamp(db, job, self.at(str(values[0]), int(str(values[1]))).post)
 
     def thumb(self, name: str) -> Path | None:
         """The picture that ships with a template."""
