@@ -90,11 +90,12 @@ def test_every_row_s_error_is_listed_before_anything_runs(studio):
 
 
 def test_what_safety_stops_is_a_row_s_problem_and_no_incident(studio):
-    rule = next(rule for rule in studio.safety.current().rules if rule.action == "refuse")
-    catalogue = bring(studio, f"prompt\na red mug\n{rule.words[0]}\n".encode())
-    outlook = studio.batches.check({"catalogue": catalogue, "columns": {"prompt": "prompt"}}, LOCAL)
+    catalogue = bring(studio, b"prompt\na red mug\na corpse in a red mug\n")
+    asked = {"catalogue": catalogue, "columns": {"prompt": "prompt"}}
+    outlook = studio.batches.check(asked, LOCAL)
     assert [problem["line"] for problem in outlook["problems"]] == [3]
-    assert rule.title in outlook["problems"][0]["what"]
+    assert '"Gore"' in outlook["problems"][0]["what"]
+    assert studio.batches.check(asked | {"fields": {"safety": "confirmed"}}, LOCAL)["good"] == 2
     assert studio.store.db.execute("SELECT count(*) FROM incidents").fetchone()[0] == 0
 
 
