@@ -71,7 +71,8 @@ def tuning(count: int) -> list[Wish]:
     rng = np.random.default_rng(TUNING_SEED)
     taken = {(wish.object, wish.colour, wish.scene) for wish in wishes()}
     free = [triple for triple in triples(False) if triple not in taken]
-    return [Wish(*free[i], "{1} {0} {2}".format(*free[i])) for i in rng.permutation(len(free))[:count]]
+    chosen = [free[i] for i in rng.permutation(len(free))[:count]]
+    return [Wish(thing, colour, scene, f"{colour} {thing}, {scene}") for thing, colour, scene in chosen]
 
 
 def naive(wish: Wish, tier: str) -> dict[str, object]:

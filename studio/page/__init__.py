@@ -24,7 +24,7 @@ FOLDER = Path(__file__).parent / "static"
 # Below, not at, /static/: Gradio serves its own fonts and scripts from there.
 STATIC_URL = "/static/page"
 STYLES = (
-    "tokens.css", "shell.css", "form.css", "sheet.css", "loupe.css", "views.css", "history.css", "models.css", "queue.css", "drop.css",
+    "tokens.css", "shell.css", "form.css", "promptparts.css", "sheet.css", "loupe.css", "views.css", "history.css", "models.css", "queue.css", "drop.css",
     "settings.css", "quality.css", "scorers.css", "review.css", "insights.css", "comments.css",
 )  # fmt: skip
 

@@ -5,6 +5,7 @@ import { h, set, shape } from "./dom.js";
 import { actOf } from "./keys.js";
 import { Offers } from "./offers.js";
 import { Prompt } from "./prompt.js";
+import { PromptParts } from "./promptparts.js";
 import { Seed } from "./seed.js";
 import { Start } from "./start.js";
 import { studio } from "./studio.js";
@@ -46,6 +47,7 @@ export class CsForm extends HTMLElement {
     this.sizes = h("div", { class: "cs-sizes", role: "radiogroup", "aria-labelledby": "cs-size-label" });
     this.pixels = h("span", { class: "cs-quiet" });
     this.alert = h("p", { class: "cs-error cs-form-error", role: "alert", hidden: true });
+    this.parts = new PromptParts({ prompt: this.prompt, asked: () => this.request(), changed: () => this.remember() });
     this.button = h("button", { type: "submit", class: "cs-primary" }, h("span", { text: "Generate" }), h("kbd", { text: "Ctrl Enter" }));
     this.advanced = h("details", { class: "cs-advanced" }, h("summary", { text: "Advanced" }),
       h("div", { class: "cs-pair" }, this.field("steps", "Steps", this.steps), this.field("guidance", "Guidance", this.guidance)),
@@ -55,7 +57,9 @@ export class CsForm extends HTMLElement {
     this.fields.budget = { ...this.fields.retries, input: this.wishes.images };
     this.form = h("form", { novalidate: true, "aria-label": "What to draw", onsubmit: (event) => this.submit(event), onkeydown: (event) => this.key(event), oninput: (event) => this.typed(event), "oncs-refused": ({ detail }) => this.refuse(new Refused({ field: detail.field, what: detail.error.message }, 0)) },
       this.field("prompt", "Prompt", this.prompt.input, null, this.prompt.element),
+      this.parts.said,
       new Offers(this.prompt.input).element,
+      this.parts.chosen,
       (this.start.box = this.field("start", "Start from", this.start.strength, null, this.start.element)),
       h("div", { class: "cs-pair" }, this.field("draft", "Draft", this.draft), this.field("keep", "Keep", this.keep)),
       (this.fields.ladder = { box: this.wishes.ladderRow, input: this.wishes.ladder, error: h("p", { class: "cs-error", id: "cs-ladder-error", hidden: true }) }).box,
@@ -107,6 +111,7 @@ export class CsForm extends HTMLElement {
     this.start.show();
     this.wishes.suit();
     this.prompt.read();
+    this.parts.read();
   }
 
   suitSizes(sizes) {
@@ -139,7 +144,7 @@ export class CsForm extends HTMLElement {
     const seed = this.seed.value();
     if (seed !== undefined) request.seed = seed;
     if (this.negative.value && !this.negative.disabled) request.negative = this.negative.value;
-    return { ...request, ...this.wishes.request(), ...this.start.request() };
+    return { ...request, ...this.parts.request(), ...this.wishes.request(), ...this.start.request() };
   }
 
   /** Sends the request; `front`: before whatever else of this person's waits; `confirmed`: also what safety asks about. */
@@ -216,7 +221,7 @@ export class CsForm extends HTMLElement {
     studio.choose({ family, tier });
     studio.show(tier);
     const facts = studio.facts();
-    this.prompt.input.value = request.prompt;
+    this.prompt.input.value = request.source ? request.source.prompt ?? "" : request.prompt; // as it was written, not as it was drawn
     for (const name of NUMBERS) {
       const value = request[name];
       // The tier's own values stay unsaid, so that they follow when the tier is changed.
@@ -226,6 +231,7 @@ export class CsForm extends HTMLElement {
     this.seed.set(request.seed ?? request.seeds?.[0] ?? "");
     this.start.fill(request);
     this.wishes.fill(request);
+    this.parts.fill(request);
     const radio = [...this.sizes.querySelectorAll("input")].find((one) => one.value === request.size);
     if (radio) radio.checked = true;
     this.showPixels();
@@ -267,7 +273,7 @@ export class CsForm extends HTMLElement {
 
   // A reload loses nothing that was typed.
   remember() {
-    const kept = { prompt: this.prompt.input.value, ...this.seed.kept(), size: this.size(), start: this.start.picture, wishes: this.wishes.kept() };
+    const kept = { prompt: this.prompt.input.value, ...this.seed.kept(), size: this.size(), start: this.start.picture, wishes: this.wishes.kept(), parts: this.parts.kept() };
     for (const name of [...NUMBERS, "negative"]) kept[name] = this[name].value;
     localStorage.setItem(REMEMBERED, JSON.stringify(kept));
   }
@@ -280,6 +286,7 @@ export class CsForm extends HTMLElement {
     this.start.picture = kept.start ?? null;
     this.start.show();
     this.wishes.recall(kept.wishes);
+    this.parts.recall(kept.parts);
     for (const name of [...NUMBERS, "negative"]) this[name].value = kept[name] ?? "";
   }
 }
