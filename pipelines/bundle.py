@@ -85,8 +85,16 @@ def _joined(pieces: Sequence[tuple[str, bool]]) -> str:
 
 
 def _names(node: ast.AST) -> list[str]:
-    """Names that are used in it, in order."""
-    return list(dict.fromkeys(found.id for found in ast.walk(node) if isinstance(found, ast.Name)))
+    """Names from outside that a definition uses, in order: what a function binds itself is its own."""
+    if isinstance(node, ast.ClassDef):
+        parts = [*node.decorator_list, *node.bases, *node.body]
+        return list(dict.fromkeys(name for part in parts for name in _names(part)))
+    bound: set[str] = set()
+    if isinstance(node, ast.FunctionDef):
+        bound = {found.arg for found in ast.walk(node) if isinstance(found, ast.arg)}
+        bound |= {found.id for found in ast.walk(node) if isinstance(found, ast.Name) and isinstance(found.ctx, ast.Store)}
+    used = [found.id for found in ast.walk(node) if isinstance(found, ast.Name) and isinstance(found.ctx, ast.Load)]
+    return [name for name in dict.fromkeys(used) if name not in bound]
 
 
 @lru_cache(maxsize=16)

@@ -11,15 +11,19 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING, Any
 
 from models.memory import SMALL
 from pipelines.bundle import bundle
+from pipelines.post import ENDING
+from pipelines.tomltext import toml
 
 if TYPE_CHECKING:
     from models.cards import Finish, ModelCard
     from models.spec import ImageSpec
     from pipelines.plan import Plan
+    from pipelines.post import Post
 
 FORMAT = "contact-sheet-recipe"
 FORMAT_VERSION = 1
@@ -79,13 +83,14 @@ class Stage:
 class Recipe:
     """How a picture is drawn. name: of the files, without an ending. about: one line for whoever reads them. request: what draws it in
     a studio. values: of variables that stand in the prompts as `${name}`, a dollar then being `$$`; None where there are none.
-    notes: what may come out otherwise than in the studio."""
+    post: what is done to the picture in the end. notes: what may come out otherwise than in the studio."""
 
     name: str
     about: str
     stages: tuple[Stage, ...]
     request: Mapping[str, Any]
     values: Mapping[str, str] | None = None
+    post: Post | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -120,6 +125,39 @@ def stages_of(plan: Plan, seed: int, weights: Callable[[str], Weights], start: B
     return sketch, replace(final, start=None, on=True)
 
 
+def open_prompt(
+    compose: Callable[[Mapping[str, str]], tuple[str, ...]], values: Mapping[str, str], others: Mapping[str, Sequence[str]]
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Composed texts with `${name}` in place of values that do no more than stand there, a dollar being `$$`; and those values.
+
+    compose: the texts for values by name. others: for each value that might be opened, what else it could be: a place is only opened
+    when every one of these, put there, gives the very texts that composing gives. What chooses other words, or is not found, stays.
+    """
+    texts = tuple(text.replace("$", "$$") for text in compose(values))
+    opened: dict[str, str] = {}
+    for name, tries in others.items():
+        if not values.get(name) or not tries:
+            continue
+        probe = tries[0]
+        probed = compose({**values, name: probe})
+        found = tuple(_opened(text.replace("$", "$$"), {**opened, name: probe}) for text in probed)
+        trial = {**opened, name: values[name]}
+        changed = any(f"${{{name}}}" in text for text in found)
+        if changed and all(
+            tuple(Template(text).substitute(trial | {name: one}) for text in found) == compose({**values, name: one})
+            for one in (values[name], *tries)
+        ):
+            texts, opened = found, trial
+    return texts, opened
+
+
+def _opened(text: str, values: Mapping[str, str]) -> str:
+    """`text` with the names of values in their places."""
+    for name, value in values.items():
+        text = text.replace(value.replace("$", "$$"), f"${{{name}}}")
+    return text
+
+
 # Telling of it.
 
 
@@ -131,6 +169,7 @@ def recipe_data(recipe: Recipe) -> dict[str, Any]:
         "about": recipe.about,
         "request": _said(recipe.request),
         "stages": [_stage_data(stage) for stage in recipe.stages],
+        "post": recipe.post.to_dict() if recipe.post else [],
         "notes": list(recipe.notes),
     }
     return {name: value for name, value in data.items() if value != []}
@@ -142,8 +181,6 @@ def recipe_json(recipe: Recipe) -> str:
 
 def recipe_toml(recipe: Recipe) -> str:
     """The same as TOML."""
-    from pipelines.tomltext import toml
-
     return toml(recipe_data(recipe))
 
 
@@ -175,7 +212,9 @@ def _said(data: Mapping[str, Any]) -> dict[str, Any]:
 
 def program(recipe: Recipe) -> str:
     """Python that draws it. What people wrote stands in it as literals only."""
-    found = bundle([(_ALONE, name) for name in (*_used(recipe.stages), "draw", "read_flags")])
+    after = [("pipelines.post", name) for name in ("Post", "apply", "encode")] if recipe.post else []
+    found = bundle([*((_ALONE, name) for name in (*_used(recipe.stages), "draw", "read_flags")), *after])
+    ending = ENDING[recipe.post.format] if recipe.post else "png"
     models = {stage.weights.card.name: stage.weights for stage in recipe.stages}
     values = dict(recipe.values or {})
     head = [
@@ -203,13 +242,24 @@ def program(recipe: Recipe) -> str:
         "STAGES: list[dict[str, Any]] = [",
         *(line for stage in recipe.stages for line in _dict_lines(None, _stage_fields(stage))),
         "]",
+        *([f"POST = {_post_text(recipe.post)}"] if recipe.post else []),
         "",
         'if __name__ == "__main__":',
-        f'    flags = read_flags(ABOUT, {_literal(recipe.name + ".png")}, STAGES[-1]["seed"], VALUES)',
-        "    draw(MODELS, STAGES, flags, VALUES).save(flags.out)",
+        f'    flags = read_flags(ABOUT, {_literal(f"{recipe.name}.{ending}")}, STAGES[-1]["seed"], VALUES)',
+        *_saving(recipe.post),
         "    print(flags.out)",
     ]
     return "\n".join(head) + "\n\n\n" + found.body + "\n\n\n" + "\n".join(tail) + "\n"
+
+
+def _post_text(post: Post) -> str:
+    return f"Post({', '.join(f'{name}={_literal(value)}' for name, value in post.to_dict().items())})"
+
+
+def _saving(post: Post | None) -> list[str]:
+    if post is None:
+        return ["    draw(MODELS, STAGES, flags, VALUES).save(flags.out)"]
+    return ["    picture = apply(draw(MODELS, STAGES, flags, VALUES), POST)", "    flags.out.write_bytes(encode(picture, POST))"]
 
 
 def _used(stages: Sequence[Stage]) -> list[str]:

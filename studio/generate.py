@@ -12,15 +12,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from PIL import Image
+
 from models.cards import load_catalogue
 from models.errors import BadInput, NotFound, StudioError, Unavailable
 from pipelines.fields import listed
+from pipelines.post import ENDING, apply, encode
 from studio import files
 from studio.config import quiet_libraries
 from studio.generateflags import make_parser, request_data
 from studio.serve import Holder
 from studio.store import images, jobs, views
 from studio.store.people import LOCAL, Who, person_row, projects_of
+from studio.store.posts import posts_of
 from studio.store.views import Json
 from studio.strip import stripped
 from studio.studio import Studio
@@ -283,9 +287,14 @@ def _tell(view: Json, kept: int, status: int, out: TextIO) -> None:
 def _write(studio: Studio, image: int, who: Who, flags: argparse.Namespace) -> str:
     """A picture's file in --out; its path. Raises StudioError when it cannot be written."""
     source = studio.picture_file(image, who)
-    path = flags.out / source.name
+    post = posts_of(studio.store, [image]).get(image)
+    path = flags.out / (f"{source.stem}.{ENDING[post[0].format]}" if post else source.name)
     try:
-        files.write_whole(path, stripped(source) if flags.strip else source.read_bytes())
+        if post is not None:  # as its template says; made anew from the pixels, it says nothing of itself
+            with Image.open(source) as opened:
+                files.write_whole(path, encode(apply(opened, post[0]), post[0]))
+        else:
+            files.write_whole(path, stripped(source) if flags.strip else source.read_bytes())
     except OSError as error:
         raise StudioError(f"{path} cannot be written.", error.strerror or str(error), "Choose another --out.") from error
     return os.fspath(path)

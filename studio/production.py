@@ -10,9 +10,25 @@ from typing import TYPE_CHECKING, Any
 from models.errors import BadInput, NotFound, Unavailable
 from models.weights import model_found
 from pipelines.fields import one_of, whole
-from pipelines.production import Beside, Recipe, Stage, Weights, dtype_of, program, recipe_json, recipe_toml
+from pipelines.filling import fill
+from pipelines.origin import read_template, read_values
+from pipelines.plan import plan_for
+from pipelines.post import read_post
+from pipelines.production import (
+    Beside,
+    Recipe,
+    Stage,
+    Weights,
+    dtype_of,
+    open_prompt,
+    program,
+    recipe_json,
+    recipe_toml,
+    stages_of,
+)
 from pipelines.tasks import Draft
-from studio.store import images, jobs, rounds
+from pipelines.templatetoml import template_toml, to_data
+from studio.store import images, jobs, posts, rounds
 from studio.store.jobs import LARGEST_ID
 from studio.store.people import Who
 from studio.store.views import Json
@@ -21,9 +37,13 @@ from studio.zipping import Entry, stream
 if TYPE_CHECKING:
     from models.cards import ModelCard
     from models.spec import LoraUse
+    from pipelines.request import PictureId, Request
+    from pipelines.template import Template
     from studio.studio import Studio
 
 KINDS = {"python": "py", "toml": "toml", "json": "json"}
+PROBES = ("zweikorn", "Quill & $5 {oak|ash}", "a plum-blue kite, 3 ft")  # values that no text holds by chance, with marks of the syntax
+CHOICES_TRIED = 24
 CHAIN_LIMIT = 4  # pictures drawn one from the other; what lies before them is a file
 
 
@@ -53,11 +73,19 @@ class Production:
         self._studio, self._store = studio, studio.store
 
     def take(self, data: Mapping[Any, Any], who: Who) -> Taken:
-        """{"image": id, "as": "python|toml|json"}. Raises BadInput, NotFound, and Unavailable for a file that is gone."""
+        """{"image": id} or {"template": name or {"name", "version"}}, and "as": "python|toml|json".
+
+        A template goes as it is into TOML and JSON. Its program is of one seed and tier ("seed", "family", "tier", "values"; its example's
+        values where none are given), with the variables that can be one as flags. Raises BadInput, NotFound, Unavailable for a file that
+        is gone.
+        """
         kind = one_of(data, "as", KINDS, "python", "kinds")
+        asked = read_template(data)
+        if asked is not None:
+            return self._template(asked, data, kind, who)
         image = whole(data, "image", 1, LARGEST_ID, None)
         if image is None:
-            raise BadInput("image", "image is missing.", "", "Say which picture to take.")
+            raise BadInput("image", "image is missing.", "", "Say which picture or which template to take.")
         return self._written(self.of_image(image, who), kind)
 
     def of_image(self, image: int, who: Who) -> Recipe:
@@ -66,9 +94,58 @@ class Production:
         stages, notes = self._stages(row, who, CHAIN_LIMIT)
         name = f"contact-sheet-{row['job_id']:06d}-{row['number']:03d}"
         about = f"Picture {row['number']} of job {row['job_id']}: {row['prompt']}"
-        return Recipe(name, about, stages, self._request(row, who), notes=tuple(dict.fromkeys(notes)))
+        post = posts.posts_of(self._store, [image]).get(image)
+        return Recipe(name, about, stages, self._request(row), post=post[0] if post else None, notes=tuple(dict.fromkeys(notes)))
+
+    def of_template(self, template: Template, data: Mapping[Any, Any], who: Who) -> Recipe:
+        """How a template's picture is drawn from one seed. Raises BadInput for its values, NotFound, Unavailable."""
+        given = read_values(data)
+        values = fill(template, given or template.example)
+        names = ("family", "tier", "seed")
+        submission = {"family": self._studio.family, "seed": 0, **{name: data[name] for name in names if data.get(name) is not None}}
+        submission["template"] = {"name": template.name, "version": template.version}
+
+        def request(some: Mapping[str, Any]) -> Request:
+            return self._studio.read({**submission, "values": some}, who)
+
+        asked = request(values.to_dict())
+        plan = plan_for(asked, self._studio.catalogue, lambda image: self._picture(image, who))
+        start = self._file(plan.final.spec.image, "start", "The picture that it starts from") if plan.final.spec.image else None
+        notes: list[str] = []
+
+        def weights(card: str) -> Weights:
+            found, more = self._weights(card, who)
+            notes.extend(more)
+            return found
+
+        stages = stages_of(plan, asked.seed, weights, start, ())
+        texts, opened = open_prompt(
+            lambda some: (lambda one: (one.prompt, one.negative))(request(some)), values.to_dict(), _others(template)  # type: ignore[arg-type]
+        )
+        if opened:
+            negative = stages[-1].spec.negative
+            stages = tuple(
+                replace(stage, spec=replace(stage.spec, prompt=texts[0], negative=texts[1] if stage.spec.negative == negative else ""))
+                for stage in stages
+            )
+        post = read_post(template.post) if template.post else None
+        about = f"{template.title}, version {template.version}: {asked.prompt}"
+        return Recipe(template.name, about, stages, asked.to_dict(), opened or None, post, tuple(dict.fromkeys(notes)))
 
     # How it is done.
+
+    def _template(self, asked: Mapping[str, object], data: Mapping[Any, Any], kind: str, who: Who) -> Taken:
+        name, version = str(asked["name"]), asked["version"]
+        templates = self._studio.templates
+        template = templates.current(name) if version is None else templates.at(name, int(str(version)))
+        if kind == "python":
+            return self._written(self.of_template(template, data, who), kind)
+        data = {"name": name, **to_data(template)}
+        text = template_toml(template) if kind == "toml" else json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+        return Taken(f"{name}.{KINDS[kind]}", text)
+
+    def _picture(self, image: PictureId, who: Who) -> Path:
+        return self._studio.imports.file(image, who) if isinstance(image, str) else self._studio.picture_file(image, who)
 
     def _written(self, recipe: Recipe, kind: str) -> Taken:
         text = {"python": program, "toml": recipe_toml, "json": recipe_json}[kind](recipe)
@@ -140,7 +217,7 @@ class Production:
         revision = None if card.embedded else (found.revision if found and found.revision else card.revision)
         return Weights(card, revision, places, dtype_of(card, precision)), notes
 
-    def _request(self, row: Any, who: Who) -> Json:
+    def _request(self, row: Any) -> Json:
         """The request that draws one picture again: with what it was drawn with, which need not be what was asked for."""
         asked = jobs.request_of(jobs.job_row(self._store, row["job_id"]))
         spec = self._batch(row).spec
@@ -159,6 +236,17 @@ class Production:
 def _places(card: ModelCard) -> tuple[str, ...]:
     """Folders to look in whoever asks: the embedded model's is found from the studio's own folder."""
     return ("models/embedded/checkpoint",) if card.embedded else ()
+
+
+def _others(template: Template) -> dict[str, tuple[str, ...]]:
+    """What else the values of a template's variables could be, for those that may do no more than stand in the prompt."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, variable in template.variables.items():
+        if variable.type == "text":
+            found[name] = tuple(probe for probe in PROBES if len(probe) <= variable.max_length)
+        elif variable.type == "choice":
+            found[name] = variable.choices[:CHOICES_TRIED]
+    return found
 
 
 def _below(path: Path, folder: str) -> str | None:

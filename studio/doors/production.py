@@ -10,6 +10,8 @@ from studio.doors.base import Asking, Body, Json, only
 from studio.production import Production
 from studio.studio import Studio
 
+FIELDS = ("image", "template", "values", "seed", "family", "tier", "as")
+
 
 def api(studio: Studio) -> APIRouter:
     router = APIRouter(prefix="/api/export")
@@ -17,12 +19,12 @@ def api(studio: Studio) -> APIRouter:
 
     @router.post("")
     def text(data: Body, who: Asking) -> Any:
-        only(data, "image", "as")
+        only(data, *FIELDS)
         return Json(production.take(data, who).view())
 
     @router.post("/zip")
     def packed(data: Body, who: Asking) -> Any:
-        only(data, "image", "as")
+        only(data, *FIELDS)
         name, pieces = production.take(data, who).packed()
         headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
         return StreamingResponse(pieces, media_type="application/zip", headers=headers)
