@@ -162,10 +162,11 @@ class Experimenter:
         first, last = len(drawn) + 1, design.pairs + row["more"]
         if under_way >= WAVE or first > last:
             return changed
-        by_row: dict[int, list[int]] = {}
+        groups: dict[tuple[int, int], list[int]] = {}
         for number in range(first, min(first + WAVE, last + 1)):
-            by_row.setdefault(design.row_of(number), []).append(number)
-        for place, numbers in by_row.items():
+            place = design.row_of(number)
+            groups.setdefault((place, number if self._varies(row, design, place) else 0), []).append(number)
+        for (place, _), numbers in groups.items():
             seeds = [design.seed_of(number) for number in numbers]
             job = self._submit(row, design, "a", place, seeds, partial(_place_a, row["id"], numbers, place, design))
             self._submit(row, design, "b", place, seeds, partial(_place_b, row["id"], job))
@@ -182,6 +183,12 @@ class Experimenter:
             with self._store.write() as db:
                 share(db, [job], row["shared"])
         return job
+
+    def _varies(self, row: sqlite3.Row, design: Design, place: int) -> bool:
+        """Whether another seed may give another prompt: then each pair is a request of its own."""
+        owner = self._owner(row)
+        asked = (self.fields(design, arm, place, [design.seed]) for arm in ("a", "b"))
+        return any(self._studio.composer.preview(fields, owner).varies for fields in asked)
 
     def _owner(self, row: sqlite3.Row) -> Who:
         return Who(row["person"], projects=projects_of(self._store, row["person"]))

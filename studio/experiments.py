@@ -209,18 +209,26 @@ class Experiments:
 
     def _pinned(self, data: Any) -> Any:
         """A design in which every template says its version: what is compared must not change while it is drawn. Raises BadInput."""
-        if isinstance(data, list):
-            return [self._pinned(one) for one in data]
         if not isinstance(data, Mapping):
             return data
-        fields = {name: self._pinned(value) if name in ("base", "sides", "fields", "rows") else value for name, value in data.items()}
-        template = read_template(fields)
-        if template is not None and template["version"] is None:
-            try:
-                fields["template"] = {"name": template["name"], "version": self._studio.templates.version(str(template["name"]))}
-            except NotFound as error:
-                raise BadInput("template", error.what, error.why, error.todo) from error
-        return fields
+        sides, rows = data.get("sides"), data.get("rows")
+        pinned = {**data, "base": self._with_version(data.get("base"))}
+        if isinstance(rows, list):
+            pinned["rows"] = [self._with_version(row) for row in rows]
+        if isinstance(sides, list):
+            pinned["sides"] = [
+                {**side, "fields": self._with_version(side.get("fields"))} if isinstance(side, Mapping) else side for side in sides
+            ]
+        return pinned
+
+    def _with_version(self, fields: Any) -> Any:
+        template = read_template(fields) if isinstance(fields, Mapping) else None
+        if template is None or template["version"] is not None:
+            return fields
+        try:
+            return {**fields, "template": {"name": template["name"], "version": self._studio.templates.version(str(template["name"]))}}
+        except NotFound as error:
+            raise BadInput("template", error.what, error.why, error.todo) from error
 
     def _changed(self, experiment: int, who: Who) -> Json:
         self._maker.tell(experiment)

@@ -13,7 +13,7 @@ import numpy as np
 
 from models.errors import NotFound
 from models.scorers.catalogue import load_scorers
-from pipelines.experiments import PASSES, Design, Difference, Finding, Outcome, Pair, difference, difference_of, outcome_of, told
+from pipelines.experiments import PASSES, Choice, Design, Difference, Finding, Outcome, Pair, difference, difference_of, outcome_of, told
 from studio.experimenting import Experimenter, measured
 from studio.review import title_of
 from studio.spreadsheet import harmless
@@ -139,12 +139,12 @@ class Findings:
             lines.writerow([*cells, " ".join(votes.get(one.number, []))])
         return file.getvalue()
 
-    def _pair(self, one: Drawn, design: Design, votes: Sequence[str]) -> Json:
+    def _pair(self, one: Drawn, design: Design, votes: Sequence[Choice]) -> Json:
         view: Json = {"number": one.number, "row": one.row, "values": dict(design.rows[one.row]), "seed": one.seed, "why": one.why}
         view |= {"jobs": [one.job_a, one.job_b], "votes": list(votes), "a": None, "b": None, "difference": None}
         if one.seen is None or one.why:
             return view
-        (pair,) = experiments.compared([one], {one.number: [vote for vote in votes if vote in ("a", "b", "tie")]})  # type: ignore[list-item]
+        (pair,) = experiments.compared([one], {one.number: votes})
         view["difference"] = difference_of(pair, design.outcome)
         for arm in ("a", "b"):
             seen = one.seen[arm]
