@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from studio.page import form, header, history, insights, models, quality, review, settings, sheet
+from studio.page import experiments, form, header, history, insights, models, quality, review, settings, sheet
 from studio.page.theme import theme
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ FOLDER = Path(__file__).parent / "static"
 STATIC_URL = "/static/page"
 STYLES = (
     "tokens.css", "shell.css", "form.css", "promptparts.css", "sheet.css", "loupe.css", "views.css", "history.css", "models.css", "queue.css", "drop.css",
-    "settings.css", "quality.css", "scorers.css", "review.css", "insights.css", "comments.css",
+    "settings.css", "quality.css", "scorers.css", "review.css", "insights.css", "comments.css", "experiments.css",
 )  # fmt: skip
 
 
@@ -41,6 +41,7 @@ def build(studio: Studio) -> gr.Blocks:
                 header.build_tiers(tiers)
                 review.build()
                 history.build()
+                experiments.build()
                 insights.build()
                 quality.build()
                 models.build()
