@@ -13,13 +13,15 @@ from studio.store.history import SORTS, VERDICTS, Key, Search
 from studio.store.jobs import LARGEST_ID
 
 TEXT_LIMIT, NAME_LIMIT, MANY = 400, 120, 20
+MANY_TIMES = ("tier", "card", "lora", "template", "verdict", "person", "tag", "score", "failed")
 NAME = re.compile(r"[\w .:+-]{1,80}", re.ASCII)
 
 
 def read_search(pairs: Sequence[tuple[str, str]]) -> tuple[Search, dict[str, str]]:
     """The search that the parameters of GET /api/history ask for, and those parameters that are not part of it. Raises BadInput.
 
-    q: words. tier, card, lora, verdict, person, tag: as often as needed. score: "sharpness:50..80", either end may be left out.
+    q: words. tier, card, lora, template, verdict, person, tag, failed (a dimension): as often as needed.
+    score: "sharpness:50..80", either end may be left out.
     rating: 1..5 (at least), or "none". board: a number. since, until: a day ("2026-11-21", both days included) or a moment in UTC.
     pinned: 1. trashed: 1. sort: newest, oldest, rating, board, best:DIMENSION.
     """
@@ -28,7 +30,7 @@ def read_search(pairs: Sequence[tuple[str, str]]) -> tuple[Search, dict[str, str
         given.setdefault(name, []).append(_plain(name, value))
         if len(given[name]) > MANY:
             raise BadInput(_field(name), f"{_field(name)} is given more than {MANY} times.")
-    many = {field: tuple(dict.fromkeys(given.pop(field, []))) for field in ("tier", "card", "lora", "verdict", "person", "tag", "score")}
+    many = {field: tuple(dict.fromkeys(given.pop(field, []))) for field in MANY_TIMES}
     for verdict in many["verdict"]:
         _choice(verdict, "verdict", VERDICTS)
     once = {name: values[0] for name, values in given.items()}
@@ -45,6 +47,8 @@ def read_search(pairs: Sequence[tuple[str, str]]) -> tuple[Search, dict[str, str
         tiers=many["tier"],
         cards=many["card"],
         loras=many["lora"],
+        templates=many["template"],
+        failed=many["failed"],
         verdicts=many["verdict"],
         persons=many["person"],
         tags=tuple(tag.lower() for tag in many["tag"]),

@@ -49,7 +49,7 @@ class Insights:
 
     def overview(self, pairs: Pairs, who: Who) -> Json:
         """Totals with the period before, and their course: what became of pictures and requests, and what it took."""
-        asked = self._asked(pairs, who)
+        asked = self.asked(pairs, who)
         asked.none_left()
         known, period = insights.span(self._store, asked.person), asked.period
         steps = period.steps()
@@ -70,7 +70,7 @@ class Insights:
 
     def reasons(self, pairs: Pairs, who: Who) -> Json:
         """What pictures were rejected for, in all and by what they were made with. by: card, tier, profile, template or lora."""
-        asked = self._asked(pairs, who)
+        asked = self.asked(pairs, who)
         by = asked.take("by", "card", KINDS)
         asked.none_left()
         part = asked.slice()
@@ -83,7 +83,7 @@ class Insights:
         return {
             "by": by,
             "judged": judged,
-            "reasons": [self._named(row["dimension"]) | {"n": row["n"], "share": share(row["n"], judged)} for row in overall],
+            "reasons": [self.named(row["dimension"]) | {"n": row["n"], "share": share(row["n"], judged)} for row in overall],
             "groups": [
                 {"key": row["key"], "title": self._title(by, row["key"]), "reasons": rejected.get(row["key"], {})}
                 | shares({name: row[name] for name in PICTURES})
@@ -94,7 +94,7 @@ class Insights:
 
     def scores(self, pairs: Pairs, who: Who) -> Json:
         """Every dimension in one line, and the course of one of them by model. dimension: the one to follow."""
-        asked = self._asked(pairs, who)
+        asked = self.asked(pairs, who)
         wanted = asked.take("dimension", "")
         asked.none_left()
         part, period = asked.slice(), asked.period
@@ -103,14 +103,14 @@ class Insights:
         return {
             "steps": [step.first.isoformat() for step in period.steps()],
             "step": period.step,
-            "dimensions": [self._named(name) | measured(row) | {"bound": row["bound"]} for name, row in found.items()],
+            "dimensions": [self.named(name) | measured(row) | {"bound": row["bound"]} for name, row in found.items()],
             "dimension": chosen,
             "lines": [] if chosen is None else self._lines(insights.scores(self._store, part, chosen), period),
         }
 
     def people(self, pairs: Pairs, who: Who) -> Json:
         """Whether people agree with the verdicts, what they gave as reasons, and what they did with pictures."""
-        asked = self._asked(pairs, who)
+        asked = self.asked(pairs, who)
         asked.none_left()
         part = asked.slice()
         rows = insights.verdicts(self._store, part)
@@ -120,13 +120,13 @@ class Insights:
             "step": asked.period.step,
             **agreement(rows),
             "course": [agreement(some)["agreement"] for some in by_step(rows, steps)],
-            "named": [self._named(row["dimension"]) | {"n": row["n"]} for row in insights.named(self._store, part)],
+            "named": [self.named(row["dimension"]) | {"n": row["n"]} for row in insights.named(self._store, part)],
             "signals": [{"kind": row["kind"], "n": row["n"], "pictures": row["pictures"]} for row in insights.signals(self._store, part)],
         }
 
     def safety(self, pairs: Pairs, who: Who) -> Json:
         """Pictures marked per 10,000 drawn, and prompts stopped or marked per 10,000 requests, by day and by rule."""
-        asked = self._asked(pairs, who)
+        asked = self.asked(pairs, who)
         asked.none_left()
         part, steps = asked.slice(), asked.period.steps()
         rows, drawn = insights.incidents(self._store, part), insights.pictures(self._store, part)
@@ -148,7 +148,7 @@ class Insights:
                 for some, of in zip(by_step(pictures, steps), by_step(drawn, steps), strict=True)
             ],
             "rules": [
-                {"picture": picture, "kind": kind, "rule": rule, "title": self._named(rule)["title"], "action": action, "n": n}
+                {"picture": picture, "kind": kind, "rule": rule, "title": self.named(rule)["title"], "action": action, "n": n}
                 for (picture, kind, rule, action), n in ordered
             ],
         }
@@ -156,14 +156,14 @@ class Insights:
     def alarm(self, pairs: Pairs, who: Who) -> Json:
         """Where the verifier that nothing is chosen by puts what was chosen, among its siblings: 1 the best, .5 chance. Below that the
         choosing games its own verifiers. None without enough requests. requests: the latest that tell."""
-        asked = self._asked(pairs, who)
+        asked = self.asked(pairs, who)
         asked.none_left()
         places = insights.places(self._store, asked.slice(), ALARMS)
         return {"requests": len(places), "place": mean_of(places), "known": len(places) >= ALARM_FEWEST}
 
     # How it is read.
 
-    def _asked(self, pairs: Pairs, who: Who) -> Asked:
+    def asked(self, pairs: Pairs, who: Who) -> Asked:
         given: dict[str, str] = {}
         for name, value in pairs:
             if name in given:
@@ -232,7 +232,7 @@ class Insights:
     def _dimensions(self) -> Dimensions:
         return load_scorers()
 
-    def _named(self, name: str) -> Json:
+    def named(self, name: str) -> Json:
         """A dimension by its whole name, also one that no scorer has any more."""
         plain, _, argument = name.partition(":")
         found: Dimension | None = self._dimensions.by_name.get(plain)

@@ -70,7 +70,7 @@ def _pages(frames: Sequence[Frame], strip: bool, endless: bool = False) -> Itera
 
 
 def _numbered(page: Image.Image, number: int) -> Image.Image:
-    ImageDraw.Draw(page).text((WIDTH - MARGIN, HEIGHT - 30), str(number), QUIET, _font(16), anchor="rm")
+    ImageDraw.Draw(page).text((WIDTH - MARGIN, HEIGHT - 30), str(number), QUIET, face(16), anchor="rm")
     return page
 
 
@@ -88,7 +88,7 @@ def _rows_of(group: Sequence[Frame], strip: bool) -> Iterator[Image.Image]:
         image = Image.new("RGB", (width, top + tall + 32 + 16 + lines * 19), PAPER)
         draw = ImageDraw.Draw(image)
         for place, (words, ink) in enumerate(head):
-            draw.text((0, place * 28), words, ink, _font(21 if ink == INK else 16, words))
+            draw.text((0, place * 28), words, ink, face(21 if ink == INK else 16, words))
         for place, frame in enumerate(row):
             _paste(image, draw, frame, place * cell, top, cell, tall, strip)
         yield image
@@ -99,16 +99,16 @@ def _headline(view: Mapping[str, Any], width: int, strip: bool) -> list[tuple[st
         return [(f"#{view['job']}", INK)]
     about = f"{view['tier']}, {view['card']}, {view['steps']} steps, {view['width']} x {view['height']}, {view['created'][:10]}"
     prompt = " ".join(view["prompt"].split())
-    return [*((line, INK) for line in _wrap(f"#{view['job']}   {prompt}", width, 21, 2)), (about, QUIET)]
+    return [*((line, INK) for line in wrapped(f"#{view['job']}   {prompt}", width, 21, 2)), (about, QUIET)]
 
 
 def _paste(sheet: Image.Image, draw: ImageDraw.ImageDraw, frame: Frame, x: int, y: int, cell: int, tall: int, strip: bool) -> None:
     view = frame.view
     draw.rectangle((x, y, x + cell - 1, y + tall + 31 + 8), FILM)
-    draw.text((x + 10, y + 15), f"{view['number']}", "#ffb000", _font(17), anchor="lm")
+    draw.text((x + 10, y + 15), f"{view['number']}", "#ffb000", face(17), anchor="lm")
     verdict = "" if strip else VERDICTS.get(view["verdict"] or "", "")
     stars = "" if strip or not view["rating"] else f"{view['rating']}/5   "
-    draw.text((x + cell - 10, y + 15), stars + verdict, "#ffb000" if view["verdict"] == "kept" else "#b8b8b8", _font(15), anchor="rm")
+    draw.text((x + cell - 10, y + 15), stars + verdict, "#ffb000" if view["verdict"] == "kept" else "#b8b8b8", face(15), anchor="rm")
     with Image.open(frame.path) as opened:
         picture = opened.convert("RGB")
     picture.thumbnail((cell - 14, tall), Image.Resampling.LANCZOS)
@@ -117,7 +117,7 @@ def _paste(sheet: Image.Image, draw: ImageDraw.ImageDraw, frame: Frame, x: int, 
         draw.rectangle((x + 3, y + 28, x + cell - 4, y + 31 + tall), outline="#ffb000", width=3)
     if not strip:
         for place, (words, ink) in enumerate(_lines(frame, cell - 14)):
-            draw.text((x + 8, y + tall + 48 + place * 19), words, ink, _font(14, words))
+            draw.text((x + 8, y + tall + 48 + place * 19), words, ink, face(14, words))
 
 
 def _lines(frame: Frame, width: int) -> list[tuple[str, str]]:
@@ -133,13 +133,13 @@ def _lines(frame: Frame, width: int) -> list[tuple[str, str]]:
         limit = f" {sign} {score['threshold']:g}" if failed else ""
         lines.append((f"{name} {score['value']:.0f}{limit}", FAIL if failed and score["hard"] else ACCENT if failed else INK))
     if frame.view["tags"]:
-        lines.append((_wrap(", ".join(frame.view["tags"]), width, 14, 1)[0], QUIET))
+        lines.append((wrapped(", ".join(frame.view["tags"]), width, 14, 1)[0], QUIET))
     return lines
 
 
-def _wrap(words: str, width: int, size: int, most: int) -> list[str]:
+def wrapped(words: str, width: int, size: int, most: int) -> list[str]:
     """At most `most` lines of at most `width` pixels; what does not fit ends in an ellipsis."""
-    font, lines, line = _font(size, words), [], ""
+    font, lines, line = face(size, words), [], ""
     for word in words.split(" "):
         longer = f"{line} {word}" if line else word
         if font.getlength(longer) <= width:
@@ -164,7 +164,7 @@ def _cut(line: str, width: int, font: Any) -> str:
 WIDE = ("NotoSansCJK-Regular.ttc", "DejaVuSans.ttf", "Arial Unicode.ttf", "msgothic.ttc", "PingFang.ttc", "arial.ttf")
 
 
-def _font(size: int, words: str = "") -> Any:
+def face(size: int, words: str = "") -> Any:
     # Latin and its punctuation are in Pillow's own.
     return _wide(size) if any(ord(one) > 0x17F and not 0x2010 <= ord(one) <= 0x2026 for one in words) else _plain(size)
 

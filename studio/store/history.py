@@ -30,13 +30,16 @@ class Search:
 
     text: as a person types it. verdicts: of VERDICTS, as shown (a person's word wins). scores: (dimension, least, most).
     least_rating: 1..5; 0 means "not rated". since, until: UTC as `now` writes it, `until` excluded. sort: of SORTS, or "best:DIMENSION".
-    pinned: only the library of pins. trashed: the trash of the person who asks, and nothing else.
+    failed: dimensions, any of which was the reason that a picture was rejected. pinned: only the library of
+    pins. trashed: the trash of the person who asks, and nothing else.
     """
 
     text: str = ""
     tiers: tuple[str, ...] = ()
     cards: tuple[str, ...] = ()
     loras: tuple[str, ...] = ()
+    templates: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
     verdicts: tuple[str, ...] = ()
     scores: tuple[tuple[str, float | None, float | None], ...] = ()
     least_rating: int | None = None
@@ -233,6 +236,14 @@ def _other_needs(search: Search) -> list[_Need]:
         jobs = f"SELECT job_id FROM job_loras WHERE lora IN ({_marks(search.loras)})"
         few = f"SELECT id FROM images WHERE job_id IN ({jobs})"
         needs.append(_Need(f"images.job_id IN ({jobs})", list(search.loras), few))
+    if search.templates:
+        jobs = f"SELECT id FROM jobs WHERE template IN ({_marks(search.templates)})"
+        few = f"SELECT id FROM images WHERE job_id IN ({jobs})"
+        needs.append(_Need(f"images.job_id IN ({jobs})", list(search.templates), few))
+    if search.failed:
+        failing = f"FROM scores WHERE hard IS 1 AND passed IS 0 AND dimension IN ({_marks(search.failed)})"
+        few = f"SELECT DISTINCT image_id {failing}"
+        needs.append(_Need(f"EXISTS (SELECT 1 {failing} AND image_id = images.id)", list(search.failed), few))
     if search.board is not None:
         few = "SELECT image_id FROM board_images WHERE board_id = ?"
         needs.append(_Need(f"EXISTS ({few} AND image_id = images.id)", [search.board], few))

@@ -47,6 +47,7 @@ export class CsHistory extends HTMLElement {
     this.grid.addEventListener("change", () => this.bar());
     this.addEventListener("keydown", (event) => this.key(event));
     studio.on("tab", () => this.opened());
+    studio.on("find", ({ text = "", filters = [] }) => (this.filters.only(text, filters), studio.show("history")));
     studio.on("image", (image) => this.changed(image));
     studio.on("history", () => Date.now() - this.own > OWN_MS && this.behind());
     studio.on("found", () => ((this.stale = true), this.opened()));

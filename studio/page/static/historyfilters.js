@@ -5,7 +5,7 @@ import { studio } from "./studio.js";
 
 const VERDICTS = [["kept", "Kept"], ["spare", "Spare"], ["rejected", "Rejected"], ["review", "To review"]];
 const SORTS = [["newest", "Newest first"], ["oldest", "Oldest first"], ["rating", "Best rated"]];
-const LABELS = { tier: "Tier", card: "Model", lora: "LoRA", verdict: "Verdict", rating: "Rating", person: "By", tag: "Tag", since: "From", until: "To", score: "Score" };
+const LABELS = { tier: "Tier", card: "Model", lora: "LoRA", verdict: "Verdict", rating: "Rating", person: "By", tag: "Tag", template: "Template", failed: "Rejected for", since: "From", until: "To", score: "Score" };
 
 export class Filters extends EventTarget {
   /** Tells "change" when something else is asked for. */
@@ -123,12 +123,21 @@ export class Filters extends EventTarget {
     (this.chips.querySelector("button") ?? this.toggle).focus();
   }
 
-  clear() {
+  /** Asks for just this: words and [name, value] pairs. */
+  only(text, on) {
+    this.clear(false);
+    this.text.value = text;
+    this.on = on;
+    if (this.place.kind !== "all") this.go({ kind: "all" });
+    else this.changed();
+  }
+
+  clear(tell = true) {
     this.on = [];
     this.text.value = "";
     for (const input of Object.values(this.dates)) input.value = "";
     [this.dimension.value, this.ends.hidden] = ["", true];
-    this.changed();
+    if (tell) this.changed();
   }
 
   typed(event) {
@@ -187,7 +196,7 @@ function said(name, value) {
   if (name === "tier") return studio.facts(value)?.title ?? value;
   if (name === "card") return modelTitle(value);
   if (name === "since" || name === "until") return `${LABELS[name]} ${new Date(`${value}T12:00`).toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" })}`;
-  return `${LABELS[name]}: ${value}`;
+  return `${LABELS[name]}: ${name === "failed" ? words(value) : value}`;
 }
 
 /** A day as people here count it, as a moment of UTC. */
