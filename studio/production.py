@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,16 +50,17 @@ CHAIN_LIMIT = 4  # pictures drawn one from the other; what lies before them is a
 
 @dataclass(frozen=True)
 class Taken:
-    """What is taken away: a text under a name, the files beside it, and what to know of it."""
+    """What is taken away: a text under a name, the files beside it, and what to know of it. command: what a shell does with it."""
 
     name: str
     text: str
+    command: str
     files: tuple[Beside, ...] = ()
     notes: tuple[str, ...] = ()
 
     def view(self) -> Json:
         listed = [{"name": file.name, "bytes": file.path.stat().st_size} for file in self.files]
-        return {"name": self.name, "text": self.text, "files": listed, "notes": list(self.notes)}
+        return {"name": self.name, "text": self.text, "command": self.command, "files": listed, "notes": list(self.notes)}
 
     def packed(self) -> tuple[str, Iterator[bytes]]:
         """-> (name, a ZIP with the text and its files, piece by piece)."""
@@ -142,14 +144,19 @@ class Production:
             return self._written(self.of_template(template, data, who), kind)
         data = {"name": name, **to_data(template)}
         text = template_toml(template) if kind == "toml" else json.dumps(data, indent=2, ensure_ascii=False) + "\n"
-        return Taken(f"{name}.{KINDS[kind]}", text)
+        values = [f"{one}={value}" for one, value in template.example.items()]
+        words = ["python", "launch.py", "generate", "--template", name, *(["--set", *values] if values else [])]
+        return Taken(f"{name}.{KINDS[kind]}", text, shlex.join(words))
 
     def _picture(self, image: PictureId, who: Who) -> Path:
         return self._studio.imports.file(image, who) if isinstance(image, str) else self._studio.picture_file(image, who)
 
     def _written(self, recipe: Recipe, kind: str) -> Taken:
         text = {"python": program, "toml": recipe_toml, "json": recipe_json}[kind](recipe)
-        return Taken(f"{recipe.name}.{KINDS[kind]}", text, recipe.files, recipe.notes)
+        name = f"{recipe.name}.{KINDS[kind]}"
+        words = ["python", name] if kind == "python" else ["python", "launch.py", "generate", "--recipe", name]
+        words += [part for key, value in (recipe.values or {}).items() for part in ("--set", f"{key}={value}")]
+        return Taken(name, text, shlex.join(words), recipe.files, recipe.notes)
 
     def _stages(self, row: Any, who: Who, left: int) -> tuple[tuple[Stage, ...], list[str]]:
         """A picture's own stage, after those that draw what it starts from; and what to know of them."""

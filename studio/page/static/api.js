@@ -14,7 +14,7 @@ function ask(path, body) {
   return send(path, body === undefined ? {} : { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 }
 
-async function send(path, options) {
+async function send(path, options, asFile = false) {
   let response;
   try {
     response = await fetch(path, options);
@@ -24,6 +24,7 @@ async function send(path, options) {
   }
   // The session has ended. Whatever is on the page stays in the address to come back to.
   if (response.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+  if (response.ok && asFile) return response.blob();
   const isJson = (response.headers.get("content-type") || "").includes("json");
   const answer = isJson ? await response.json() : null;
   if (response.ok && answer) return answer;
@@ -59,6 +60,8 @@ export const api = {
   cancel: (id) => ask(`/api/jobs/${id}/cancel`, {}),
   pause: (id) => ask(`/api/jobs/${id}/pause`, {}),
   resume: (id) => ask(`/api/jobs/${id}/resume`, {}),
+  production: (what) => ask("/api/export", what),
+  productionFiles: (what) => send("/api/export/zip", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(what) }, true),
   order: (ids, as, strip) => ask("/api/exports", { ids, as, strip }),
   rate: (id, rating) => ask(`/api/images/${id}/rate`, { rating }),
   keep: (id, keep) => ask(`/api/images/${id}/keep`, { keep }),
