@@ -23,10 +23,11 @@ from pipelines.variables import ImageUse, Value, Variable
 if TYPE_CHECKING:
     from pipelines.template import Template
 
-# The head of `{2$$, $$a|b}`, whose dollars are the syntax's own.
+# What stands behind a backslash is itself, and the dollars in the head of `{2$$, $$a|b}` are the syntax's own.
+_ESCAPE = r"\\[\\{}|$_<()\[\]]"
 _HEAD = r"\{\s*(?:\d+(?:-\d*)?|-\d+)\s*\$\$(?:[^${}|]*\$\$)?"
 _NAMED = rf"\$(?:\{{(?P<braced>{VARIABLE.pattern})\}}|(?P<name>{VARIABLE.pattern}))"
-_TOKEN = re.compile(rf"(?P<head>{_HEAD})|(?P<dollar>\$\$)|{_NAMED}", re.ASCII)
+_TOKEN = re.compile(rf"(?P<head>{_ESCAPE}|{_HEAD})|(?P<dollar>\$\$)|{_NAMED}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Filling:
         absent = "|".join(name for name, words in self.words.items() if not words)
         if not absent:
             return text
-        name = rf"(?<!\$)\$(?:\{{(?:{absent})\}}|(?:{absent})(?![a-z0-9]|_[a-z0-9]))"
+        name = rf"(?<![$\\])\$(?:\{{(?:{absent})\}}|(?:{absent})(?![a-z0-9]|_[a-z0-9]))"
         found = re.sub(rf"(?:,\s*)?{name}(?=\s*(?:[,.;:]|$))|[ \t]?{name}", "", text)
         return found if found == text else re.sub(r"^[\s,]+", "", found)
 
@@ -119,13 +120,15 @@ def only_variable(text: str) -> bool:
 
 def literal(text: str) -> str:
     """A prompt of another studio as fixed text of a template: its dollars stay dollars, and its syntax stays."""
-    return re.sub(rf"({_HEAD})|\$", lambda match: match[1] or "$$", text, flags=re.ASCII)
+    return re.sub(rf"({_ESCAPE}|{_HEAD})|\$", lambda match: match[1] or "$$", text, flags=re.ASCII)
 
 
 def substituted(text: str, words: Mapping[str, str]) -> str:
     """A text of a template as another studio reads it: `words` for variables, dollars as they are, syntax as it is."""
 
     def put(match: re.Match[str]) -> str:
-        return match["head"] or ("$" if match["dollar"] else words.get(match["braced"] or match["name"], ""))
+        if match["head"]:
+            return "$" if match["head"] == "\\$" else match["head"]
+        return "$" if match["dollar"] else words.get(match["braced"] or match["name"], "")
 
     return _TOKEN.sub(put, text)

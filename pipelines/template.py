@@ -16,6 +16,7 @@ from models.errors import BadInput
 from models.toml import Place, Table, load, parse
 from pipelines.fields import text as plain_text
 from pipelines.filling import only_variable, variables_in
+from pipelines.post import read_post
 from pipelines.request import DRAFT_LIMIT, LORA_LIMIT, LORA_WEIGHT_LIMIT, PROMPT_LIMIT, LoraChoice
 from pipelines.syntax import VARIABLE, expand
 from pipelines.variables import (
@@ -276,10 +277,10 @@ def _read_post(top: Table) -> dict[str, Any]:
     table = top.optional_table("post")
     if table is None:
         return {}
-    for name in table.data:
-        if not isinstance(table.raw(name), str | int | float | bool):
-            raise table.bad(name, f"must be text or a number, not {table.raw(name)!r:.80}")
-    return dict(table.data)
+    try:
+        return read_post(table.data).to_dict()
+    except BadInput as error:
+        raise top.bad(error.field or "post", f"cannot be: {error.what}", " ".join(one for one in (error.why, error.todo) if one)) from error
 
 
 def _check_texts(top: Table, template: Template) -> None:

@@ -108,9 +108,11 @@ def _colour_value(variable: Variable, value: object, key: str) -> Value | None:
 def _number_value(variable: Variable, value: object, key: str) -> Value | None:
     number = _as_number(value)
     low, high = variable.low, variable.high
-    kind = "a whole number" if variable.whole else "a number"
-    ends = {(True, True): f" from {low} to {high}", (True, False): f" of at least {low}", (False, True): f" of at most {high}"}
-    span = kind + (ends.get((low is not None, high is not None), "") if (low, high) != (None, None) else "")
+    span = "a whole number" if variable.whole else "a number"
+    if low is not None and high is not None:
+        span += f" from {low:g} to {high:g}"
+    elif low is not None or high is not None:
+        span += f" of at least {low:g}" if low is not None else f" of at most {high:g}"
     inside = number is not None and (low is None or number >= low) and (high is None or number <= high) and abs(number) <= NUMBER_LIMIT
     if number is None or not inside or (variable.whole and not number.is_integer()):
         raise BadInput(key, f"{variable.title} cannot be {shown(value)}.", f"It is {span}.")
