@@ -25,6 +25,7 @@ from pipelines.tasks import Draft
 from pipelines.wishes import PALETTE_LIMIT, RETRIES_LIMIT, TEXTS_LIMIT
 from studio import __version__, files
 from studio.batches import Batches
+from studio.brands import Brands
 from studio.cache import Cache, take_again
 from studio.catalogues import Catalogues
 from studio.composing import Composer
@@ -100,7 +101,8 @@ class Studio:
         self.profiles = Profiles(self.store)
         self.wildcards = Wildcards(data_dir)
         self.templates = Templates(self.store)
-        self.composer = Composer(self.templates, catalogue, self.wildcards.lists, lambda: self.shelf.where)
+        self.brands = Brands(self.store)
+        self.composer = Composer(self.templates, catalogue, self.wildcards.lists, lambda: self.shelf.where, self.brands.choose)
         self.login = login  # whether people log in, or whoever is at this machine is LOCAL
         self.sessions = Sessions(self.store, self.settings, lambda ended: self.hub.end(lambda who: who.session in ended))
         self.queue = Queue(self.store, lambda: self._words, self._live)

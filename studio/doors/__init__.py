@@ -15,6 +15,7 @@ from models.errors import BadInput, NotFound, OutOfMemory, StudioError, Unavaila
 from studio.doors import (
     archive,
     batches,
+    brands,
     comments,
     experiments,
     grids,
@@ -50,7 +51,7 @@ log = logging.getLogger(__name__)
 
 # A room is a function from the studio to its routes.
 ROOMS: tuple[Callable[[Studio], APIRouter], ...] = (
-    work.api, work.pictures, queue.api, history.api, history.boards, comments.api, insights.api, archive.api, imports.api,
+    work.api, work.pictures, brands.api, queue.api, history.api, history.boards, comments.api, insights.api, archive.api, imports.api,
     experiments.api, production.api,
     imports.pictures, models.api, people.api, post.api, post.pictures, profiles.api, review.api, review.thresholds, rescoring.api,
     safety.api, scorers.api,

@@ -10,6 +10,9 @@ from studio.store.schema import history  # noqa: F401 - indexes columns of those
 from studio.store.schema import batches  # noqa: F401
 
 # isort: split
+from studio.store.schema import brands  # noqa: F401
+
+# isort: split
 from studio.store.schema import cache  # noqa: F401
 
 # isort: split
