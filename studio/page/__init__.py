@@ -25,7 +25,8 @@ FOLDER = Path(__file__).parent / "static"
 STATIC_URL = "/static/page"
 STYLES = (
     "tokens.css", "shell.css", "form.css", "promptparts.css", "sheet.css", "loupe.css", "views.css", "history.css", "models.css", "queue.css", "drop.css",
-    "settings.css", "quality.css", "scorers.css", "review.css", "insights.css", "comments.css", "experiments.css", "production.css",
+    "settings.css", "quality.css", "scorers.css", "review.css", "insights.css", "comments.css", "experiments.css", "grids.css",
+    "production.css",
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ export const percent = (share) => (share === null || share === undefined ? "–"
 export const much = (number) => Math.round(number).toLocaleString("en-GB");
 
 /** A section with a title, what stands beside it, and a link to the same as CSV. */
-class Panel {
+export class Panel {
   constructor(name, title, about = "") {
     this.name = name;
     this.csv = h("a", { class: "cs-csv", download: true, text: "CSV", "aria-label": `${title} as CSV` });

@@ -11,6 +11,7 @@ import { duration, h, icon, set } from "./dom.js";
 import { CsComments } from "./comments.js";
 import { Notes } from "./notes.js";
 import { openProduction } from "./production.js";
+import { pinSeed } from "./seedlibrary.js";
 import { Stars, starred } from "./stars.js";
 import { studio } from "./studio.js";
 import { Zoom } from "./zoom.js";
@@ -148,6 +149,7 @@ class Loupe extends Dialog {
       ...(request ? [button("Vary", () => vary(image)), button("Reuse settings", () => this.reuse(request))] : []),
       ...(request ? [button("Use as…", () => studio.say("use picture", image.id))] : []),
       ...(image.mine ? [button(image.pinned ? "Unpin" : "Pin", () => this.pin(!image.pinned))] : []),
+      button("Pin seed", () => pinSeed(image)),
       button("Copy seed", (event) => this.copy(event.currentTarget, image.seed)),
       button("Take to production…", () => openProduction({ image: image.id }, `#${image.job} · ${image.number}`)),
     );

@@ -3,6 +3,7 @@
 import { CsFacts, CsStatus } from "./status.js";
 import { CsForm } from "./form.js";
 import { startDrops } from "./drop.js";
+import { CsGrids } from "./grids.js";
 import { CsHistory } from "./history.js";
 import { CsExperiments } from "./experiments.js";
 import { CsComments } from "./comments.js";
@@ -28,6 +29,7 @@ customElements.define("cs-facts", CsFacts);
 customElements.define("cs-form", CsForm);
 customElements.define("cs-sheet", CsSheet);
 customElements.define("cs-history", CsHistory);
+customElements.define("cs-grids", CsGrids);
 customElements.define("cs-experiments", CsExperiments);
 customElements.define("cs-comments", CsComments);
 customElements.define("cs-insights", CsInsights);

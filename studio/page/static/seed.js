@@ -1,6 +1,7 @@
 // The seed: drawn anew each run, held, or going on from run to run.
 
 import { h } from "./dom.js";
+import { SeedLibrary } from "./seedlibrary.js";
 
 const MODES = [
   ["random", "Random", "Drawn anew each run"],
@@ -17,7 +18,12 @@ export class Seed {
     this.input = h("input", { id: "cs-seed", type: "text", inputmode: "numeric", autocomplete: "off", placeholder: "random", maxlength: 20, oninput: () => this.typed() });
     const radio = ([value, label, title]) => h("label", { class: "cs-seed-mode", title }, h("input", { type: "radio", name: "seed-mode", value, checked: value === "random", onchange: () => this.chose(value) }), h("span", { text: label }));
     this.modes = h("div", { class: "cs-seed-modes", role: "radiogroup", "aria-label": "Seed of each run" }, MODES.map(radio));
-    this.element = h("div", { class: "cs-with-tools cs-seed" }, this.modes, this.input);
+    this.library = new SeedLibrary({ take: (seed) => {
+      this.set(seed);
+      changed();
+      this.input.focus();
+    } });
+    this.element = h("div", { class: "cs-with-tools cs-seed" }, this.modes, this.input, this.library.button);
   }
 
   get mode() {
