@@ -9,6 +9,7 @@ from fastapi.responses import PlainTextResponse
 
 from models.errors import BadInput, NotFound
 from pipelines.fields import text, whole
+from pipelines.templatetoml import template_toml, to_data
 from studio.composing import view
 from studio.doors.base import Asking, Body, Json, file_answer, only
 from studio.store.people import Who
@@ -99,7 +100,7 @@ def api(studio: Studio) -> APIRouter:
         except BadInput as error:
             return Json({"wrong": error.as_dict()})
         words = studio.words({"prompt": composed.assembled.text, "family": data.get("family"), "tier": composed.data.get("tier")})
-        return Json(view(composed, words) | {"wrong": None})
+        return Json(view(composed, words) | {"wrong": None, "template": to_data(draft), "toml": template_toml(draft)})
 
     @router.post("/templates/{name}/restore")
     def restore(name: str, data: Body, who: Asking) -> Any:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from studio.page import experiments, form, header, history, insights, models, quality, review, settings, sheet
+from studio.page import experiments, form, header, history, insights, models, quality, review, settings, sheet, templates
 from studio.page.theme import theme
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ FOLDER = Path(__file__).parent / "static"
 # Below, not at, /static/: Gradio serves its own fonts and scripts from there.
 STATIC_URL = "/static/page"
 STYLES = (
-    "tokens.css", "shell.css", "form.css", "promptparts.css", "sheet.css", "loupe.css", "views.css", "history.css", "models.css", "queue.css", "drop.css",
-    "settings.css", "quality.css", "scorers.css", "review.css", "insights.css", "comments.css", "experiments.css", "grids.css",
-    "production.css",
+    "tokens.css", "shell.css", "form.css", "promptparts.css", "sheet.css", "loupe.css", "views.css", "history.css", "models.css",
+    "queue.css", "drop.css", "settings.css", "quality.css", "scorers.css", "review.css", "insights.css", "comments.css",
+    "experiments.css", "templates.css", "grids.css", "production.css",
 )  # fmt: skip
 
 
@@ -40,6 +40,7 @@ def build(studio: Studio) -> gr.Blocks:
             header.build_name()
             with gr.Tabs(elem_id="cs-tabs", overflow_behavior="wrap"):
                 header.build_tiers(tiers)
+                templates.build()
                 review.build()
                 history.build()
                 experiments.build()

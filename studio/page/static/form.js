@@ -9,6 +9,7 @@ import { PromptParts } from "./promptparts.js";
 import { Seed } from "./seed.js";
 import { Start } from "./start.js";
 import { studio } from "./studio.js";
+import { TemplateChooser } from "./templatechooser.js";
 import { Wishes } from "./wishes.js";
 
 const REMEMBERED = "contact-sheet.form";
@@ -54,8 +55,13 @@ export class CsForm extends HTMLElement {
       this.field("negative", "Negative prompt", this.negative, (this.negativeNote = h("span", { class: "cs-quiet" }))),
       (this.familyField = this.field("family", "Model family", this.family)),
     );
+    this.template = new TemplateChooser(this, () => {
+      this.remember();
+      this.parts.read();
+    });
     this.fields.budget = { ...this.fields.retries, input: this.wishes.images };
     this.form = h("form", { novalidate: true, "aria-label": "What to draw", onsubmit: (event) => this.submit(event), onkeydown: (event) => this.key(event), oninput: (event) => this.typed(event), "oncs-refused": ({ detail }) => this.refuse(new Refused({ field: detail.field, what: detail.error.message }, 0)) },
+      this.template.box,
       this.field("prompt", "Prompt", this.prompt.input, null, this.prompt.element),
       this.parts.said,
       new Offers(this.prompt.input).element,
@@ -112,6 +118,7 @@ export class CsForm extends HTMLElement {
     this.wishes.suit();
     this.prompt.read();
     this.parts.read();
+    this.template.show();
   }
 
   suitSizes(sizes) {
@@ -144,7 +151,7 @@ export class CsForm extends HTMLElement {
     const seed = this.seed.value();
     if (seed !== undefined) request.seed = seed;
     if (this.negative.value && !this.negative.disabled) request.negative = this.negative.value;
-    return { ...request, ...this.parts.request(), ...this.wishes.request(), ...this.start.request() };
+    return { ...request, ...this.template.request(), ...this.parts.request(), ...this.wishes.request(), ...this.start.request() };
   }
 
   /** Sends the request; `front`: before whatever else of this person's waits; `confirmed`: also what safety asks about. */
@@ -170,7 +177,7 @@ export class CsForm extends HTMLElement {
   refuse(error) {
     if (!(error instanceof Refused)) throw error;
     const name = (error.field ?? "").split(".")[0];
-    const place = this.fields[PLACE[name] ?? name];
+    const place = this.template.place(error.field) ?? this.fields[PLACE[name] ?? name];
     if (!place || place.box.hidden) {
       set(this.alert, { text: error.message, hidden: null });
       // What safety asks about, a person may confirm.
@@ -186,14 +193,14 @@ export class CsForm extends HTMLElement {
 
   clear() {
     this.alert.hidden = true;
-    for (const { input, error } of Object.values(this.fields)) {
+    for (const { input, error } of [...Object.values(this.fields), ...this.template.places]) {
       error.hidden = true;
       if (input) set(input, { "aria-invalid": null, "aria-describedby": null });
     }
   }
 
   typed(event) {
-    for (const { input, error } of Object.values(this.fields)) {
+    for (const { input, error } of [...Object.values(this.fields), ...this.template.places]) {
       if (input === event.target && !error.hidden) {
         error.hidden = true;
         set(input, { "aria-invalid": null, "aria-describedby": null });
@@ -232,6 +239,7 @@ export class CsForm extends HTMLElement {
     this.start.fill(request);
     this.wishes.fill(request);
     this.parts.fill(request);
+    this.template.fill(request);
     const radio = [...this.sizes.querySelectorAll("input")].find((one) => one.value === request.size);
     if (radio) radio.checked = true;
     this.showPixels();
@@ -265,6 +273,7 @@ export class CsForm extends HTMLElement {
   }
 
   example(prompt) {
+    this.template.choose("");
     this.prompt.input.value = prompt;
     this.prompt.read();
     this.remember();
@@ -273,7 +282,7 @@ export class CsForm extends HTMLElement {
 
   // A reload loses nothing that was typed.
   remember() {
-    const kept = { prompt: this.prompt.input.value, ...this.seed.kept(), size: this.size(), start: this.start.picture, wishes: this.wishes.kept(), parts: this.parts.kept() };
+    const kept = { prompt: this.prompt.input.value, ...this.seed.kept(), size: this.size(), start: this.start.picture, wishes: this.wishes.kept(), parts: this.parts.kept(), template: this.template.kept() };
     for (const name of [...NUMBERS, "negative"]) kept[name] = this[name].value;
     localStorage.setItem(REMEMBERED, JSON.stringify(kept));
   }
@@ -287,6 +296,7 @@ export class CsForm extends HTMLElement {
     this.start.show();
     this.wishes.recall(kept.wishes);
     this.parts.recall(kept.parts);
+    this.template.recall(kept.template);
     for (const name of [...NUMBERS, "negative"]) this[name].value = kept[name] ?? "";
   }
 }

@@ -7,9 +7,9 @@ import { studio } from "./studio.js";
 const brought = (image) => typeof image === "string"; // by the name of its contents; one of the history has a number
 
 export class Likeness {
-  /** changed(): something is to be remembered. */
-  constructor({ changed }) {
-    this.changed = changed;
+  /** changed(): something is to be remembered. id: of its button; field: the one that a refusal names. */
+  constructor({ changed, id = "cs-likeness", field = "likeness" }) {
+    Object.assign(this, { changed, field });
     this.picture = null; // {image, words}
     this.thumb = h("img", { class: "cs-likeness-thumb", alt: "", width: 44, height: 44 });
     this.words = h("span", { class: "cs-likeness-words" });
@@ -17,7 +17,7 @@ export class Likeness {
       if (file.files[0]) this.bring(file.files[0]);
       file.value = ""; // the same file may be chosen again
     } });
-    this.input = h("button", { type: "button", id: "cs-likeness", class: "cs-likeness-drop", onclick: () => file.click() }, h("span", { text: "Drop a picture here" }), h("small", { text: "or choose a file; one of the history has it under \u201cUse as\u2026\u201d" }));
+    this.input = h("button", { type: "button", id, class: "cs-likeness-drop", onclick: () => file.click() }, h("span", { text: "Drop a picture here" }), h("small", { text: "or choose a file; one of the history has it under \u201cUse as\u2026\u201d" }));
     const remove = h("button", { type: "button", class: "cs-tool", "aria-label": "No likeness", title: "No likeness", onclick: () => {
       this.set(null);
       this.changed();
@@ -41,7 +41,7 @@ export class Likeness {
       this.use({ image: picture.upload, words: file.name });
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
-      this.element.dispatchEvent(new CustomEvent("cs-refused", { bubbles: true, detail: { field: "likeness", error } }));
+      this.element.dispatchEvent(new CustomEvent("cs-refused", { bubbles: true, detail: { field: this.field, error } }));
     } finally {
       set(this.input, { "aria-busy": null });
     }

@@ -18,6 +18,7 @@ import { CsScorers } from "./scorers.js";
 import { CsSettings } from "./settings.js";
 import { CsSheet } from "./sheet.js";
 import { studio } from "./studio.js";
+import { CsTemplates } from "./templates.js";
 import "./help.js";
 
 startMotion();
@@ -38,6 +39,7 @@ customElements.define("cs-quality", CsQuality);
 customElements.define("cs-scorers", CsScorers);
 customElements.define("cs-safety", CsSafety);
 customElements.define("cs-review", CsReview);
+customElements.define("cs-templates", CsTemplates);
 customElements.define("cs-settings", CsSettings);
 customElements.define("cs-account", CsAccount);
 studio.start();
