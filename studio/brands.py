@@ -62,7 +62,7 @@ class Shelf:
         self._brands, self._profiles = brands, profiles
 
     def overview(self, who: Who) -> Json:
-        """{"brands": [...], "removed": [{name, version, title}], "chosen": the one that a request of theirs is drawn for without a word}."""
+        """{"brands": [...], "removed": [{name, version, title}], "chosen": the one of their requests that name none}."""
         chosen = self._brands.choose(None, who)
         removed = []
         for name in self._brands.removed():
@@ -108,5 +108,5 @@ def _flat(data: Mapping[str, Any]) -> dict[str, str]:
         if name == "loras":
             flat |= {f"loras.{one['name']}": f"{one['weight']:g}" for one in value}
         else:
-            flat[name] = ", ".join(value) if isinstance(value, list) else ("yes" if value else "no") if isinstance(value, bool) else str(value)
+            flat[name] = ", ".join(value) if isinstance(value, list) else "yes" if value is True else str(value)
     return flat
