@@ -53,7 +53,8 @@ export class TemplateChooser {
     const tier = this.view?.tier ?? (studio.facts(studio.tab) ? studio.tab : studio.tier);
     studio.show(tier);
     this.suit();
-    (this.variables.querySelector("input, select, textarea, button") ?? this.select).focus();
+    (this.variables.querySelector("input, select, textarea, button") ?? this.select).focus({ preventScroll: true });
+    this.box.scrollIntoView({ block: "start" });
   }
 
   /** "" for none. values: to begin with; of: an earlier request's version and edit. */
