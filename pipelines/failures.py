@@ -62,7 +62,7 @@ class Side:
 @dataclass(frozen=True)
 class Mode:
     """One finding: `features` (those that always occur together) go with more (lift > 1) or fewer rejections for `outcome`.
-    low, high: the 95 % interval of the lift. p: two-sided."""
+    low, high: the 95 % interval of the lift (high may be infinite). p: two-sided."""
 
     outcome: str
     features: tuple[Feature, ...]
@@ -152,11 +152,13 @@ def _gather(requests: Iterable[Asked]) -> tuple[list[_Cluster], dict[Feature, se
 
 def _compare(outcome: str, features: tuple[Feature, ...], judged: np.ndarray, rejected: np.ndarray, having: np.ndarray) -> Mode:
     """judged, rejected: by prompt. having: which prompts have the feature."""
-    sides, shares, spreads = [], [], []
+    sides, shares, ends = [], [], []
     inside = np.where(having, *(rejected[one].sum() / judged[one].sum() for one in (having, ~having)))
     # How much more prompts of one side differ than pictures drawn by themselves would.
     chance = float((judged * inside * (1 - inside)).sum())
     effect = max(1.0, float(((rejected - inside * judged) ** 2).sum()) / chance) if chance else 1.0
+    freedom = min(int(having.sum()), int((~having).sum())) - 1
+    quantile = student(0.975, freedom)
     apart = 0.0  # the variance of the difference of shares
     for one in (having, ~having):
         n, prompts, bad = float(judged[one].sum()), int(one.sum()), float(rejected[one].sum())
@@ -165,14 +167,31 @@ def _compare(outcome: str, features: tuple[Feature, ...], judged: np.ndarray, re
         shares.append(share)
         within = float(((rejected[one] - bad / n * judged[one]) ** 2).sum()) / n**2 * prompts / (prompts - 1)
         variance = max(within, effect * share * (1 - share) / n)
-        spreads.append(variance / share**2)
+        # As many pictures drawn by themselves would say as much.
+        ends.append(_wilson(bad / n, share * (1 - share) / variance, quantile))
         apart += variance
-    freedom = min(side.prompts for side in sides) - 1
     # On the difference: where a side has nothing rejected, the logarithm of its share says little.
     p = 2 * (1 - _NORMAL.cdf(_normal_of(abs(sides[0].share - sides[1].share) / math.sqrt(apart), freedom)))
-    middle, reach = math.log(shares[0] / shares[1]), student(0.975, freedom) * math.sqrt(sum(spreads))
-    lift, low, high = (math.exp(min(x, 50.0)) for x in (middle, middle - reach, middle + reach))
-    return Mode(outcome, features, sides[0], sides[1], lift, low, high, p)
+    low, high = _ratio(sides[0].share, ends[0], sides[1].share, ends[1])
+    return Mode(outcome, features, sides[0], sides[1], max(low, min(high, shares[0] / shares[1])), low, high, p)
+
+
+def _wilson(share: float, n: float, z: float) -> tuple[float, float]:
+    """The interval of a share of `n` (which need not be whole), `z` standard errors wide."""
+    middle, reach = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, (middle - reach) / (1 + z * z / n)), min(1.0, (middle + reach) / (1 + z * z / n))
+
+
+def _ratio(one: float, one_ends: tuple[float, float], other: float, other_ends: tuple[float, float]) -> tuple[float, float]:
+    """The interval of one / other from the intervals of both (Donner and Zou 2012); its upper end may be infinite."""
+    (low, high), (least, most) = one_ends, other_ends
+    product = one * other
+    below, above = most * (2 * other - most), least * (2 * other - least)
+    first = math.sqrt(max(0.0, product**2 - low * (2 * one - low) * below))
+    second = math.sqrt(max(0.0, product**2 - high * (2 * one - high) * above))
+    # The first in the form that does not divide by a difference that may be nothing.
+    start = low * (2 * one - low) / (product + first) if product + first else 0.0
+    return start, (product + second) / above if above > 1e-12 else math.inf
 
 
 def _discovered(modes: list[Mode]) -> tuple[Mode, ...]:

@@ -96,6 +96,6 @@ def _side(side: Side) -> Json:
     return {"prompts": side.prompts, "judged": side.judged, "rejected": side.rejected, "share": round(side.share, 4)}
 
 
-def _figure(value: float) -> float:
-    """Three digits that say something; nothing JSON cannot hold."""
-    return float(f"{min(value, 1e9):.3g}") if math.isfinite(value) else 1e9
+def _figure(value: float) -> float | None:
+    """Three digits that say something; None for what is infinite."""
+    return float(f"{value:.3g}") if math.isfinite(value) else None

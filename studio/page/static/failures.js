@@ -51,11 +51,12 @@ export class Failures extends Panel {
     const share = (side) => h("td", { text: percent(side.share), title: `${much(side.rejected)} of ${much(side.judged)}, ${plural(side.prompts, "prompt")}` }, h("small", { text: ` ${much(side.rejected)} of ${much(side.judged)}` }));
     const more = mode.lift >= 1;
     return h("tr", {}, feature, h("td", { class: "cs-left", text: mode.outcome_title }), share(mode.having), share(mode.others),
-      h("td", {}, h("b", { class: more ? "cs-more-often" : "cs-less-often", text: figure(mode.lift) }), h("small", { text: ` ${figure(mode.low)} to ${figure(mode.high)}` })),
+      h("td", {}, h("b", { class: more ? "cs-more-often" : "cs-less-often", text: times(mode.lift) }), h("small", { text: mode.high === null ? ` at least ${times(mode.low)}` : ` ${times(mode.low)} to ${times(mode.high)}` })),
       h("td", {}, h("button", { type: "button", class: "cs-bare", text: "Open", "aria-label": `Open the pictures: ${names[0]}, ${mode.outcome_title}`, onclick: () => open(mode, answer) })));
   }
 }
 
+const times = (ratio) => (ratio > 0 && ratio < 0.01 ? "under 0.01" : figure(ratio));
 const said = ({ kind, name }) => (kind === "value" ? name.replace("=", ": ") : name);
 
 /** The rejected pictures with the finding's first feature, in the history. */

@@ -25,6 +25,7 @@ const FIELDS = {
   strength: ["Strength of the start picture", NUMBERS],
   profile: ["Quality profile", "Names, with commas between"],
   brand: ["Brand", "Names, with commas between"],
+  template: ["Template", "Names, with commas between"],
   "template.version": ["Template version", NUMBERS],
 };
 
@@ -71,9 +72,10 @@ export class CsGrids extends HTMLElement {
 
   /** What is not on an axis is as on the form. */
   takeForm() {
+    const form = document.querySelector("cs-form");
     let base;
     try {
-      base = document.querySelector("cs-form").request();
+      base = form.request();
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       base = { family: studio.family, tier: studio.tier, prompt: "" }; // a number on the form that is none
@@ -84,7 +86,9 @@ export class CsGrids extends HTMLElement {
     const own = ["guidance", "steps", "negative", "profile", "seed", "brand"].filter((name) => ![undefined, null, ""].includes(base[name])).map((name) => `${name} ${base[name]}`);
     const template = base.template?.name ?? base.template;
     this.like.textContent = `The rest as on the form: ${[template ? `template ${template}` : "", facts?.title ?? base.tier, base.size, ...own].filter(Boolean).join(", ")}.`;
-    const variables = Object.keys(base.values ?? {});
+    // Also those that are left empty on the form.
+    const variables = template ? [...new Set([...(form.template?.fields?.keys() ?? []), ...Object.keys(base.values ?? {})])] : [];
+    this.prompt.placeholder = template ? "The template's own" : "";
     for (const axis of this.axes) axis.offer(variables, Boolean(template));
     this.settle();
   }

@@ -1,7 +1,7 @@
 // The seed library: seeds that were pinned with their pictures, chosen again from the form.
 
 import { Refused, api } from "./api.js";
-import { h, icon, set, shape } from "./dom.js";
+import { h, icon, set } from "./dom.js";
 import { studio } from "./studio.js";
 import { toast } from "./toast.js";
 
@@ -44,7 +44,7 @@ export class SeedLibrary {
     const about = [one.template || "any template", `${one.width} × ${one.height}`, same ? "" : "drawn by another model or size: it gives another picture here"].filter(Boolean).join(" · ");
     const name = one.title || one.prompt.slice(0, 60);
     return h("li", {},
-      h("button", { type: "button", class: "cs-seed-take", "aria-label": `Use seed ${one.seed}: ${name}`, onclick: () => this.chose(one) }, h("img", { src: one.picture, alt: "", loading: "lazy" }), h("span", {}, h("b", {}, shape(one.width, one.height, 12), ` ${one.seed}`), h("span", { text: name }), h("small", { text: about }))),
+      h("button", { type: "button", class: "cs-seed-take", "aria-label": `Use seed ${one.seed}: ${name}`, onclick: () => this.chose(one) }, h("img", { src: one.picture, alt: "", loading: "lazy" }), h("span", {}, h("b", { text: one.seed }), h("span", { text: name }), h("small", { text: about }))),
       h("button", { type: "button", class: "cs-tool", "aria-label": `Unpin seed ${one.seed}`, title: "Unpin", onclick: () => this.remove(one) }, icon("close")));
   }
 
