@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from studio.page import experiments, form, header, history, insights, models, quality, review, settings, sheet, templates
+from studio.page import batch, experiments, form, header, history, insights, models, quality, review, settings, sheet, templates
 from studio.page.theme import theme
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ STATIC_URL = "/static/page"
 STYLES = (
     "tokens.css", "shell.css", "form.css", "promptparts.css", "sheet.css", "loupe.css", "views.css", "history.css", "models.css",
     "queue.css", "drop.css", "settings.css", "quality.css", "scorers.css", "review.css", "insights.css", "comments.css",
-    "experiments.css", "templates.css", "grids.css", "production.css",
+    "experiments.css", "templates.css", "grids.css", "batch.css", "production.css",
 )  # fmt: skip
 
 
@@ -44,6 +44,7 @@ def build(studio: Studio) -> gr.Blocks:
                 review.build()
                 history.build()
                 experiments.build()
+                batch.build()
                 insights.build()
                 quality.build()
                 models.build()

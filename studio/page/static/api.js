@@ -148,5 +148,7 @@ export const api = {
   rule: (text) => ask("/api/rules", { text }),
   similar: (prompt) => ask("/api/similar", { prompt }),
   pin: (id, pinned) => ask(`/api/images/${id}/pin`, { pinned }),
+  batches: (path = "", data = undefined) => ask(`/api/batches${path}`, data),
+  bringTable: (body, name) => send(`/api/batches/catalogues?${new URLSearchParams({ name })}`, { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body }),
   bring: (file, family, tier) => send(`/api/import?${new URLSearchParams({ family, tier })}`, { method: "POST", headers: { "Content-Type": file.type || "image/unknown" }, body: file }),
 };

@@ -1,0 +1,203 @@
+// A new batch from a catalogue: the table, what goes where, and what would come of it, on one page from top to bottom.
+
+import { api } from "./api.js";
+import { tried } from "./batch.js";
+import { debounced, duration, h, plural, set } from "./dom.js";
+import { studio } from "./studio.js";
+
+const PLAIN = { prompt: "Prompt", negative: "Negative prompt", size: "Size", tier: "Tier", seed: "Seed", draft: "Candidates", keep: "To keep", texts: "Words in the picture", palette: "Palette", likeness: "Must look like" };
+const PICTURES = 50; // names in one request
+
+export class NewBatch {
+  constructor({ started }) {
+    this.started = started;
+    this.columns = {};
+    this.values = {};
+    this.templates = [];
+    this.chosen = [];
+    this.check = debounced(() => this.look(), 350);
+    this.wrong = h("p", { class: "cs-error", role: "alert" });
+    this.file = h("input", { type: "file", id: "cs-b-file", accept: ".csv,.tsv,.txt,.xlsx,.json,.jsonl", class: "cs-voice", onchange: () => this.take(this.file.files[0]) });
+    this.paste = h("textarea", { id: "cs-b-paste", rows: 4, placeholder: "product,colour\nred mug,#C0392B" });
+    this.path = h("input", { type: "text", id: "cs-b-path", placeholder: "/srv/catalogues/autumn.xlsx", autocomplete: "off" });
+    this.drop = h("div", { class: "cs-b-drop", ondragover: (event) => this.over(event, true), ondragleave: (event) => this.over(event, false), ondrop: (event) => this.dropped(event) },
+      h("p", {}, h("label", { class: "cs-plain", for: "cs-b-file", text: "Choose a file" }), this.file, h("span", { text: " or drop one here" })),
+      h("p", { class: "cs-quiet", text: "CSV, Excel or JSON. The first row names the columns; each row after it is one picture to make." }));
+    this.server = h("details", {}, h("summary", { text: "From this server" }), h("label", { for: "cs-b-path", text: "Whole path of the file" }), h("div", { class: "cs-b-line" }, this.path,
+      h("button", { type: "button", class: "cs-plain", text: "Read it", onclick: () => this.brought(() => api.batches("/catalogues/from", { path: this.path.value })) })));
+    this.source = h("section", {}, h("h3", { text: "1  Catalogue" }), this.drop,
+      h("details", {}, h("summary", { text: "Paste a table" }), h("label", { for: "cs-b-paste", text: "Rows, with the columns' names first" }), this.paste,
+        h("button", { type: "button", class: "cs-plain", text: "Read it", onclick: () => this.brought(() => api.bringTable(new Blob([this.paste.value]), "pasted.csv")) })),
+      this.server, this.wrong, (this.table = h("div", { class: "cs-b-table", hidden: true })));
+    this.mapping = h("section", { hidden: true });
+    this.outlook = h("section", { hidden: true });
+    this.element = h("div", { class: "cs-b-new" }, h("h2", { tabindex: "-1", text: "New batch from a catalogue" }), this.source, this.mapping, this.outlook);
+    this.server.hidden = !studio.about?.admin;
+  }
+
+  over(event, on) {
+    event.preventDefault();
+    event.stopPropagation();
+    this.drop.toggleAttribute("data-over", on);
+  }
+
+  dropped(event) {
+    this.over(event, false);
+    this.take(event.dataTransfer.files[0]);
+  }
+
+  take(file) {
+    if (file) this.brought(() => api.bringTable(file, file.name));
+    this.file.value = "";
+  }
+
+  brought(ask) {
+    return tried(async () => {
+      this.catalogue = await ask();
+      if (!this.templates.length) this.templates = (await api.templates()).templates;
+      this.title = this.catalogue.name.replace(/\.[a-z]+$/i, "");
+      this.showTable();
+      await this.guess();
+    }, this.wrong);
+  }
+
+  showTable() {
+    const { catalogue } = this;
+    const cells = (row) => catalogue.columns.map(({ name }) => h("td", { text: row.cells[name] ?? "" }));
+    this.table.hidden = false;
+    this.table.replaceChildren(
+      h("p", {}, h("b", { text: catalogue.name }), h("span", { class: "cs-quiet", text: `  ${plural(catalogue.rows, "row")}, ${plural(catalogue.columns.length, "column")}. ${catalogue.notes.join(" ")}` })),
+      h("div", { class: "cs-b-scroll", tabindex: "0", role: "region", "aria-label": "First rows" }, h("table", {},
+        h("thead", {}, h("tr", {}, h("th", { scope: "col", text: catalogue.unit }), ...catalogue.columns.map(({ name }) => h("th", { scope: "col", text: name })))),
+        h("tbody", {}, ...catalogue.first.map((row) => h("tr", {}, h("th", { scope: "row", text: String(row.line) }), ...cells(row)))))),
+      catalogue.files.named ? this.pictures() : "");
+  }
+
+  /** The pictures that cells name, which have to be brought too. */
+  pictures() {
+    const { files } = this.catalogue;
+    const wrong = h("p", { class: "cs-error", role: "alert" });
+    const input = h("input", { type: "file", id: "cs-b-pictures", multiple: true, accept: "image/png,image/jpeg,image/webp", class: "cs-voice", onchange: () => this.bringPictures([...input.files], wrong) });
+    const folder = h("input", { type: "text", "aria-label": "Folder of this server with the pictures", placeholder: "/srv/pictures", autocomplete: "off" });
+    const missing = files.missing.slice(0, 6).join(", ") + (files.missing_count > 6 ? " and more" : "");
+    return h("div", { class: "cs-b-pictures" },
+      h("p", { text: files.missing_count ? `${files.missing_count} of ${plural(files.named, "picture")} that cells name are not here yet: ${missing}.` : `All ${plural(files.named, "picture")} that cells name are here.` }),
+      h("div", { class: "cs-b-line" }, h("label", { class: "cs-plain", for: "cs-b-pictures", text: "Add pictures" }), input,
+        ...(studio.about?.admin ? [folder, h("button", { type: "button", class: "cs-plain", text: "Take from this folder", onclick: () => tried(async () => this.gotPictures(await api.batches(`/catalogues/${this.catalogue.id}/pictures`, { folder: folder.value })), wrong) })] : [])), wrong);
+  }
+
+  bringPictures(files, wrong) {
+    return tried(async () => {
+      let named = {};
+      for (const [place, file] of files.entries()) {
+        wrong.textContent = `${place + 1} of ${files.length} ...`;
+        named[file.name] = (await api.bring(file, "", "")).upload;
+        if (Object.keys(named).length === PICTURES || place === files.length - 1) {
+          this.gotPictures(await api.batches(`/catalogues/${this.catalogue.id}/pictures`, { pictures: named }));
+          named = {};
+        }
+      }
+    }, wrong);
+  }
+
+  gotPictures(catalogue) {
+    this.catalogue = catalogue;
+    this.showTable();
+    this.check();
+  }
+
+  async guess() {
+    const templates = this.chosen.map((name) => ({ name }));
+    const { columns } = await api.batches(`/catalogues/${this.catalogue.id}/guess`, { templates });
+    this.columns = { ...columns };
+    await this.showMapping();
+    this.look();
+  }
+
+  async showMapping() {
+    this.variables = new Map();
+    for (const name of this.chosen) for (const variable of Object.values((await api.template(name)).template.variables ?? {})) if (!this.variables.has(variable.name)) this.variables.set(variable.name, variable);
+    const add = h("select", { id: "cs-b-template", onchange: () => this.addTemplate(add.value) }, h("option", { value: "", text: this.chosen.length ? "Add another template" : "Choose a template" }),
+      ...this.templates.filter(({ name }) => !this.chosen.includes(name)).map(({ name, title }) => h("option", { value: name, text: title })));
+    const chips = this.chosen.map((name) => h("button", { type: "button", class: "cs-b-chip", title: "Take it out", text: this.templates.find((one) => one.name === name)?.title ?? name, onclick: () => this.dropTemplate(name) }));
+    const targets = [...[...this.variables.values()].map((one) => [`values.${one.name}`, one.title, one]), ...Object.entries(PLAIN).filter(([name]) => !(this.chosen.length && name === "prompt")).map(([name, title]) => [name, title, null])];
+    const optional = targets.filter(([name, , variable]) => !variable && name !== "prompt" && !this.columns[name]);
+    const first = targets.filter((one) => !optional.includes(one));
+    this.settings = { draft: h("input", { type: "number", id: "cs-b-draft", min: 1, max: 240, oninput: () => this.check() }), keep: h("input", { type: "number", id: "cs-b-keep", min: 1, max: 240, oninput: () => this.check() }) };
+    this.from = h("input", { type: "time", id: "cs-b-from", "aria-label": "From", value: "22:00", onchange: () => this.check() });
+    this.until = h("input", { type: "time", id: "cs-b-until", "aria-label": "Until", value: "06:00", onchange: () => this.check() });
+    this.night = h("input", { type: "checkbox", onchange: () => this.check() });
+    this.label = h("select", { id: "cs-b-label" }, ...this.catalogue.columns.map(({ name }) => h("option", { value: name, text: name })));
+    const pair = (text, input) => h("div", { class: "cs-b-field" }, h("label", { for: input.id, text }), input);
+    this.mapping.hidden = false;
+    this.mapping.replaceChildren(h("h3", { text: "2  What goes where" }),
+      h("div", { class: "cs-b-line" }, h("label", { for: add.id, text: "Templates" }), ...chips, add),
+      h("p", { class: "cs-quiet", text: this.chosen.length ? "Each row is drawn with each template." : "Without a template each row brings a prompt of its own." }),
+      h("div", { class: "cs-b-map" }, ...first.map((target) => this.place(...target))),
+      optional.length ? h("details", {}, h("summary", { text: "More that columns can say" }), h("div", { class: "cs-b-map" }, ...optional.map((target) => this.place(...target)))) : "",
+      h("div", { class: "cs-b-line cs-b-all" }, pair("Candidates a row", this.settings.draft), pair("To keep a row", this.settings.keep), pair("Call rows by", this.label)),
+      h("label", { class: "cs-check" }, this.night, h("span", { text: "Only between" }), this.from, h("span", { text: "and" }), this.until));
+  }
+
+  /** A line of the mapping: a target, the column that fills it, and what holds where the cell is empty. */
+  place(target, title, variable) {
+    const id = `cs-b-to-${target.replace(".", "-")}`;
+    const select = h("select", { id, onchange: () => this.mapped(target, select.value) }, h("option", { value: "", text: variable?.required && variable.default === null ? "Choose a column" : "No column" }), ...this.catalogue.columns.map(({ name }) => h("option", { value: name, text: name })));
+    select.value = this.columns[target] ?? "";
+    const fixed = variable && variable.type !== "image" ? h("input", { type: "text", "aria-label": `${title} where the cell is empty`, placeholder: variable.default === null || variable.default === undefined ? "where empty" : String(variable.default), value: this.values[variable.name] ?? "", autocomplete: "off", oninput: (event) => ((this.values[variable.name] = event.target.value), this.check()) }) : h("span");
+    return h("div", { class: "cs-b-target" }, h("label", { for: id, text: title }), select, fixed);
+  }
+
+  mapped(target, column) {
+    if (column) this.columns[target] = column;
+    else delete this.columns[target];
+    this.check();
+  }
+
+  addTemplate(name) {
+    if (!name) return;
+    this.chosen.push(name);
+    tried(() => this.guess(), this.wrong);
+  }
+
+  dropTemplate(name) {
+    this.chosen = this.chosen.filter((one) => one !== name);
+    tried(() => this.guess(), this.wrong);
+  }
+
+  asked() {
+    const fields = { family: studio.family, tier: null };
+    for (const [name, input] of Object.entries(this.settings)) if (input.value !== "") fields[name] = Number(input.value);
+    const values = Object.fromEntries(Object.entries(this.values).filter(([name, value]) => value !== "" && this.variables.has(name)));
+    if (Object.keys(values).length) fields.values = values;
+    return { catalogue: this.catalogue.id, templates: this.chosen.map((name) => ({ name })), columns: this.columns, fields, label: this.label.value, off_peak: this.night.checked ? { from: this.from.value, until: this.until.value } : null };
+  }
+
+  async look() {
+    const wrong = h("p", { class: "cs-error", role: "alert" });
+    const asked = this.asked();
+    this.outlook.hidden = false;
+    const turn = (this.turn = (this.turn ?? 0) + 1);
+    let found = null;
+    const fine = await tried(async () => (found = await api.batches("/check", asked)), wrong);
+    if (turn !== this.turn) return; // something was changed meanwhile
+    const title = h("h3", { text: "3  Check and start" });
+    if (!fine) {
+      this.outlook.replaceChildren(title, wrong);
+      return;
+    }
+    const name = h("input", { type: "text", id: "cs-b-title", maxlength: 80, value: this.title, oninput: () => (this.title = name.value) });
+    const start = h("button", { type: "button", class: "cs-primary", text: found.bad ? `Start with the ${plural(found.good, "good row")}` : `Start ${plural(found.good, "row")}`, disabled: !found.good, onclick: () => this.start(asked, name.value, found.bad > 0, wrong) });
+    const time = found.seconds ? `, about ${duration(found.seconds)}` : "";
+    const problems = found.problems.map((one) => h("li", {}, h("b", { text: `${this.catalogue.unit} ${one.line}${one.column ? `, ${one.column}` : ""}` }), h("span", { text: one.what })));
+    this.outlook.replaceChildren(title,
+      h("p", { class: "cs-b-sum" }, h("b", { text: `${found.good} of ${found.tasks} can be drawn` }), h("span", { class: "cs-quiet", text: `  ${plural(found.draft, "candidate")}, ${found.keep} to be kept${time}` })),
+      problems.length ? h("div", { class: "cs-b-problems" }, h("h4", { text: plural(found.problem_count, "problem") }), h("ul", { tabindex: "0", "aria-label": "Problems" }, ...problems)) : "",
+      found.first.length ? h("ol", { class: "cs-b-first", "aria-label": "The first prompts" }, ...found.first.map((one) => h("li", {}, h("b", { text: one.label }), h("span", { text: one.prompt }), h("small", { class: "cs-quiet", text: [one.template, one.tier, one.size].filter(Boolean).join(" · ") })))) : "",
+      h("div", { class: "cs-b-line" }, h("label", { for: name.id, text: "Title" }), name, start), wrong);
+  }
+
+  async start(asked, title, leave, wrong) {
+    await tried(async () => this.started(await api.batches("", { ...asked, title, leave_out: leave })), wrong);
+  }
+}

@@ -1,0 +1,71 @@
+// Ad variants: a brief, what may differ, and the variations that would be drawn, each of which can still be changed.
+
+import { api } from "./api.js";
+import { tried } from "./batch.js";
+import { h, icon, plural } from "./dom.js";
+import { studio } from "./studio.js";
+
+export class NewVariants {
+  /** plan: variations around the winners of an earlier batch. */
+  constructor({ started }, plan = null) {
+    this.started = started;
+    this.plan = plan;
+    this.wrong = h("p", { class: "cs-error", role: "alert" });
+    this.brief = h("textarea", { id: "cs-b-brief", rows: 2, maxlength: 1000, placeholder: "a red ceramic mug with a wooden lid" });
+    this.brief.value = plan?.brief ?? "";
+    this.count = h("input", { type: "number", id: "cs-b-count", min: 1, max: 40, value: plan?.variations.length ?? 12 });
+    this.axes = h("div", { class: "cs-b-axes" });
+    this.found = h("section", { hidden: true });
+    this.element = h("div", { class: "cs-b-new" }, h("h2", { tabindex: "-1", text: plan ? "More around the winners" : "New ad variants" }),
+      h("section", {}, h("label", { for: "cs-b-brief", text: "What is advertised" }), this.brief,
+        h("p", { class: "cs-quiet", text: "One brief becomes a set of variations, spread so that every option is seen about equally often. An axis is left out when its options are empty." }), this.axes,
+        h("div", { class: "cs-b-line" }, h("label", { for: "cs-b-count", text: "Variations" }), this.count, h("button", { type: "button", class: "cs-plain", text: plan ? "Spread anew" : "Propose variations", onclick: () => this.propose() })), this.wrong), this.found);
+    tried(async () => {
+      this.drawAxes(plan ? plan.axes : (await api.batches("/variants/axes")).axes);
+      if (plan) this.show(plan);
+    }, this.wrong);
+  }
+
+  drawAxes(axes) {
+    this.boxes = axes.map((axis, place) => {
+      const box = h("textarea", { id: `cs-b-axis-${place}`, rows: 6 });
+      box.value = axis.options.join("\n");
+      return { axis, box };
+    });
+    this.axes.replaceChildren(...this.boxes.map(({ axis, box }) => h("div", { class: "cs-b-field" }, h("label", { for: box.id, text: axis.name }), box)));
+  }
+
+  given() {
+    return this.boxes.map(({ axis, box }) => ({ name: axis.name, target: axis.target, options: box.value.split("\n").map((line) => line.trim()).filter(Boolean) })).filter(({ options }) => options.length);
+  }
+
+  propose() {
+    return tried(async () => this.show(await api.batches("/variants/plan", { brief: this.brief.value, axes: this.given(), count: Number(this.count.value) || null })), this.wrong);
+  }
+
+  show({ axes, variations, possible }) {
+    this.names = axes;
+    const wrong = h("p", { class: "cs-error", role: "alert" });
+    this.lines = variations.map((one) => ({ ...one }));
+    const body = h("tbody");
+    const start = h("button", { type: "button", class: "cs-primary", onclick: () => this.start(wrong) });
+    const draw = () => {
+      start.textContent = `Draw ${plural(this.lines.length, "variation")}`;
+      body.replaceChildren(...this.lines.map((line, place) => h("tr", {}, h("th", { scope: "row", text: String(place + 1) }),
+        ...axes.map(({ name }) => h("td", {}, h("input", { type: "text", "aria-label": `${name} of variation ${place + 1}`, value: line[name] ?? "", maxlength: 200, oninput: (event) => (line[name] = event.target.value) }))),
+        h("td", {}, h("button", { type: "button", class: "cs-tool", "aria-label": `Leave out variation ${place + 1}`, onclick: () => ((this.lines = this.lines.filter((one) => one !== line)), draw()) }, icon("close"))))));
+    };
+    draw();
+    this.found.hidden = false;
+    this.found.replaceChildren(h("h3", { text: "Variations" }), h("p", { class: "cs-quiet", text: `${variations.length} of ${possible} combinations. Change what you like before they are drawn.` }),
+      h("div", { class: "cs-b-scroll", tabindex: "0", role: "region", "aria-label": "Variations" }, h("table", { class: "cs-b-plan" }, h("thead", {}, h("tr", {}, h("th", { scope: "col", text: "" }), ...axes.map(({ name }) => h("th", { scope: "col", text: name })), h("th", { scope: "col" }, h("span", { class: "cs-voice", text: "Leave out" })))), body)),
+      h("div", { class: "cs-b-line" }, start), wrong);
+  }
+
+  start(wrong) {
+    const options = (name) => [...new Set([...(this.names.find((axis) => axis.name === name)?.options ?? []), ...this.lines.map((line) => (line[name] ?? "").trim())])].filter(Boolean);
+    const axes = this.names.map(({ name, target }) => ({ name, target, options: options(name) }));
+    const fields = this.plan?.fields ?? { family: studio.family };
+    return tried(async () => this.started(await api.batches("/variants", { brief: this.brief.value, axes, variations: this.lines, fields, ...(this.plan?.template ? { template: this.plan.template } : {}), ...(this.plan ? { parent: this.plan.parent, title: this.plan.title } : {}) })), wrong);
+  }
+}
