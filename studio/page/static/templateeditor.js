@@ -3,6 +3,7 @@
 import { Refused, api } from "./api.js";
 import { debounced, h, set } from "./dom.js";
 import { studio } from "./studio.js";
+import { openProduction } from "./production.js";
 import { tried } from "./settings.js";
 import { TemplateVariables } from "./templatevariables.js";
 import { TemplateVersions } from "./templateversions.js";
@@ -22,6 +23,7 @@ export class TemplateEditor {
     this.about = h("p", { class: "cs-quiet" });
     this.copies = h("button", { type: "button", class: "cs-bare", text: "Duplicate", onclick: () => told.copy(this.view.name, this.copies) });
     this.takes = h("button", { type: "button", class: "cs-bare", text: "Export", "aria-haspopup": "menu", onclick: () => told.take(this.view.name, this.takes) });
+    this.produces = h("button", { type: "button", class: "cs-bare", text: "Take to production", title: "As it is saved: as Python with diffusers, TOML or JSON", onclick: () => openProduction({ template: { name: this.view.name, version: this.view.version }, family: studio.about.family }, this.view.title) });
     this.removes = h("button", { type: "button", class: "cs-bare", text: "Remove", onclick: () => this.remove() });
     this.form = h("div", { class: "cs-t-form", oninput: () => this.touched(), onchange: () => this.touched() });
     this.tomls = h("button", { type: "button", class: "cs-bare", text: "Edit as TOML", onclick: () => this.turnOver() });
@@ -39,7 +41,7 @@ export class TemplateEditor {
     this.element = h("section", { class: "cs-t-one", "aria-label": "The chosen template" },
       h("button", { type: "button", class: "cs-bare cs-t-back", text: "All templates", onclick: () => this.leave() }),
       h("div", { class: "cs-t-head" }, h("div", {}, this.heading, this.about),
-        h("div", { class: "cs-t-acts" }, this.copies, this.takes, this.removes, h("button", { type: "button", class: "cs-primary", text: "Use", onclick: () => studio.say("use template", { name: this.view.name, values: this.view.example }) }))),
+        h("div", { class: "cs-t-acts" }, this.copies, this.takes, this.produces, this.removes, h("button", { type: "button", class: "cs-primary", text: "Use", onclick: () => studio.say("use template", { name: this.view.name, values: this.view.example }) }))),
       h("div", { class: "cs-t-columns" },
         h("div", { class: "cs-t-write" }, h("div", { class: "cs-t-over" }, h("h3", { text: "What it says" }), this.tomls), this.form, this.variables.element, this.toml),
         h("aside", { class: "cs-t-side", "aria-label": "What it would come to" }, this.thumb, h("h3", { text: "With its example" }), this.text, this.facts, this.wrong, this.keeping)),
