@@ -25,11 +25,11 @@ export class PromptParts {
       h("div", { class: "cs-parts-fields" }, FIELDS.map(([name, label]) => h("div", { class: "cs-field" }, h("label", { for: `cs-part-${name}` }, h("span", { text: label })), this.inputs[name], this.options(name)))),
       this.lists.element,
     );
-    this.text = h("p", { class: "cs-said-text" });
-    this.legend = h("ul", { class: "cs-said-legend", "aria-label": "Parts of the prompt" });
+    this.text = h("p", { class: "cs-reads-text" });
+    this.legend = h("ul", { class: "cs-reads-legend", "aria-label": "Parts of the prompt" });
     this.counts = h("p", { class: "cs-counts cs-quiet" });
-    this.notes = h("ul", { class: "cs-said-notes", role: "status" });
-    this.said = h("section", { class: "cs-said", "aria-label": "What the model reads", hidden: true }, this.text, this.legend, this.counts, this.notes);
+    this.notes = h("ul", { class: "cs-reads-notes", role: "status" });
+    this.said = h("section", { class: "cs-reads", "aria-label": "What the model reads", hidden: true }, this.text, this.legend, this.counts, this.notes);
     this.later = debounced(() => this.ask(), 250);
     this.turn = 0;
     prompt.input.addEventListener("input", () => this.read());
@@ -179,7 +179,7 @@ export class PromptParts {
     this.text.replaceChildren(...shown);
     const kinds = [...new Set(pieces.map(({ kind }) => kind))];
     this.legend.replaceChildren(...kinds.map((kind) => h("li", { data: { kind }, onpointerenter: () => this.mark(kind), onpointerleave: () => this.mark(null) }, TITLES[kind] ?? kind)),
-      ...Object.keys(this.edits).map((kind) => h("li", { class: "cs-said-undo" }, h("button", { type: "button", class: "cs-link", text: `${TITLES[kind] ?? kind} as it was`, title: "Drop what was written by hand", onclick: () => this.write(kind, null) }))));
+      ...Object.keys(this.edits).map((kind) => h("li", { class: "cs-reads-undo" }, h("button", { type: "button", class: "cs-link", text: `${TITLES[kind] ?? kind} as it was`, title: "Drop what was written by hand", onclick: () => this.write(kind, null) }))));
   }
 
   piece(piece, text, lost) {
@@ -196,7 +196,7 @@ export class PromptParts {
 
   /** A part to be written by hand, in its place. Enter takes it, Escape leaves it as it was. */
   edit(kind, text) {
-    const own = h("textarea", { class: "cs-said-edit", rows: 2, "aria-label": `${TITLES[kind]}, by hand` });
+    const own = h("textarea", { class: "cs-reads-edit", rows: 2, "aria-label": `${TITLES[kind]}, by hand` });
     own.value = text;
     let over = false;
     const done = (value) => {
