@@ -58,7 +58,7 @@ export class Prompt {
     if (cut) this.unknown.append(h("span", { class: "cs-cut", text: `The model reads no further than its limit; cut: "${cut}"` }));
     const full = Object.values(counts).some(([used, most]) => used > most);
     this.counts.textContent = Object.entries(counts).map(([name, [used, most]]) => `${NAMES[name] ?? name} ${used}/${most}`).join("   ");
-    this.counts.classList.toggle("cs-over", full);
+    this.counts.classList.toggle("cs-full", full);
     this.counts.title = "Tokens of the prompt in each text encoder, and how many it reads";
   }
 

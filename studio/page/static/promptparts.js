@@ -229,7 +229,7 @@ export class PromptParts {
     const full = Object.values(counts).some(([count, most]) => count > most);
     this.counts.textContent = Object.entries(counts).map(([name, [count, most]]) => `${ENCODERS[name] ?? name} ${count}/${most}`).join("   ");
     set(this.counts, { title: "Tokens of the whole prompt in each text encoder, and how many it reads" });
-    this.counts.classList.toggle("cs-over", full);
+    this.counts.classList.toggle("cs-full", full);
     const names = [...new Set(unknown.map(({ word }) => word))].filter((word) => !this.prompt.input.value.includes(word));
     const lines = [
       cut ? "What is struck out is cut: the model reads no further." : "",
