@@ -243,3 +243,16 @@ def test_a_grid_is_its_persons_and_what_is_thrown_away_is_gone_from_it(door, stu
         Grids(studio).view(number, Who("anna"))
     ask(door.get("/api/grids/999"), 404)
     ask(door.get(f"/api/grids/{2**70}"), 404)
+
+
+def test_a_templates_variables_and_words_that_a_seed_draws(door, studio):
+    template = {"base": {"template": "ecommerce-hero", "seed": 3}, "x": {"field": "values.product", "values": "red mug, blue vase"}}
+    view = ask(door.post("/api/grids", json=template), 201)
+    prompts = [studio.job(job)["prompt"] for job in view["jobs"]]
+    assert "red mug" in prompts[0] and prompts[0].replace("red mug", "blue vase") == prompts[1]
+    assert all(studio.job(job)["request"]["template"]["name"] == "ecommerce-hero" for job in view["jobs"])
+    drawn = ask(door.post("/api/grids", json={"base": {"prompt": "a {red|blue} mug"}, "x": {"field": "seed", "values": "1-6"}}), 201)
+    prompts = [studio.job(job)["prompt"] for job in drawn["jobs"]]
+    assert len(prompts) == 6 and set(prompts) == {"a red mug", "a blue mug"}  # each seed draws its own word
+    words = template | {"y": {"field": "words", "values": "a, b"}}
+    assert ask(door.post("/api/grids/plan", json=words), 422)["error"]["field"] == "y.field"
