@@ -56,12 +56,12 @@ def make(door, name="acme", **more):
     return ask(door.post("/api/brands", json={"name": name, "brand": ACME | more}))
 
 
-def test_a_brand_is_in_every_request_that_names_it(door):
+def test_a_brand_is_in_every_request_that_names_it(studio, door):
     make(door, logo_free=True)
     said = ask(door.post("/api/jobs", json={"prompt": "a red mug", "brand": "acme", "draft": 1}), 201)["request"]
     assert said["brand"] == "acme" and said["prompt"].startswith("a red mug") and "clean look" in said["prompt"]
     assert said["palette"] == ["#C81E1E"] and said["profile"] == "product-hero"
-    assert said["negative"] == "people, logo, watermark, brand name"
+    assert studio.brands.current("acme").avoid == ("people", "logo", "watermark", "brand name")
     typed = {"prompt": "a red mug", "brand": "acme", "profile": "generic", "palette": ["#000000"]}
     own = ask(door.post("/api/jobs", json=typed), 201)["request"]
     assert own["profile"] == "generic" and own["palette"] == ["#000000"]

@@ -10,11 +10,11 @@ export class Refused extends Error {
 
 const SILENT = { field: null, what: "The studio does not answer.", why: "It may have been closed.", todo: "Start it again with: python launch.py" };
 
-function ask(path, body) {
+export function ask(path, body) {
   return send(path, body === undefined ? {} : { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 }
 
-async function send(path, options, asFile = false) {
+export async function send(path, options, asFile = false) {
   let response;
   try {
     response = await fetch(path, options);

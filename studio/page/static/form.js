@@ -11,6 +11,7 @@ import { Start } from "./start.js";
 import { studio } from "./studio.js";
 import { TemplateChooser } from "./templatechooser.js";
 import { Wishes } from "./wishes.js";
+import { Refine } from "./refine.js";
 
 const REMEMBERED = "contact-sheet.form";
 const NUMBERS = ["draft", "keep", "steps", "guidance"];
@@ -64,6 +65,7 @@ export class CsForm extends HTMLElement {
       this.template.box,
       this.field("prompt", "Prompt", this.prompt.input, null, this.prompt.element),
       this.parts.said,
+      new Refine(this.prompt.input).element,
       new Offers(this.prompt.input).element,
       this.parts.chosen,
       (this.start.box = this.field("start", "Start from", this.start.strength, null, this.start.element)),

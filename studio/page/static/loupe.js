@@ -10,6 +10,7 @@ import { Measures } from "./measures.js";
 import { duration, h, icon, set } from "./dom.js";
 import { CsComments } from "./comments.js";
 import { Notes } from "./notes.js";
+import { Post } from "./post.js";
 import { openProduction } from "./production.js";
 import { pinSeed } from "./seedlibrary.js";
 import { Stars, starred } from "./stars.js";
@@ -41,6 +42,7 @@ class Loupe extends Dialog {
     this.facts = h("dl", { class: "cs-parameters" });
     this.notes = new Notes();
     this.comments = new CsComments();
+    this.post = new Post({ shown: (url) => this.image && set(this.picture, { src: url ?? this.image.url }), changed: (image) => this.image?.id === image.id && this.quick(image) });
     this.lineage = h("div", { class: "cs-lineage" });
     const turn = (name, step, label) => h("button", { type: "button", class: `cs-turn cs-turn-${name}`, "aria-label": label, onclick: () => this.go(step) }, icon(name));
     this.previous = turn("left", -1, "Previous picture");
@@ -59,6 +61,7 @@ class Loupe extends Dialog {
       part("Scores", this.measures.element),
       part("Tags and note", this.notes.element),
       part("Comments", this.comments),
+      h("section", {}, this.post.element),
       (this.family = part("Lineage", this.lineage)),
       part("Parameters", this.facts),
     );
@@ -90,6 +93,7 @@ class Loupe extends Dialog {
     this.stars.show(image.rating);
     this.notes.show(image);
     this.comments.show(image);
+    this.post.show(image);
     // Not beyond three times its pixels: larger would judge the browser's resampling.
     this.picture.style.maxWidth = `${image.width * 3}px`;
     this.picture.style.maxHeight = `${image.height * 3}px`;

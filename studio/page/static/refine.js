@@ -1,0 +1,128 @@
+// Refine: a language model proposes a better prompt. What it would change is shown with its reasons, and a person takes it or leaves it.
+
+import { Refused, ask } from "./api.js";
+import { h, set } from "./dom.js";
+import { studio } from "./studio.js";
+
+export class Refine {
+  /** input: the prompt's field, which is changed only when a person says so. */
+  constructor(input) {
+    this.input = input;
+    this.button = h("button", { type: "button", class: "cs-bare", text: "Refine", "aria-expanded": "false", onclick: () => this.toggle() });
+    this.panel = h("div", { class: "cs-refine", role: "region", "aria-label": "Refine the prompt", hidden: true });
+    this.element = h("div", { class: "cs-refine-box" }, this.button, this.panel);
+    this.turn = 0;
+  }
+
+  async toggle() {
+    if (!this.panel.hidden) return this.close();
+    this.open(h("p", { class: "cs-quiet", role: "status", text: "Asking the language model…" }));
+    await this.attempt(async (now) => {
+      const about = await ask("/api/refine");
+      if (!now()) return;
+      if (!about.ready) return this.offline(about);
+      const prompt = this.input.value;
+      const found = await ask("/api/refine", { prompt, family: studio.family, tier: studio.tier });
+      if (now()) this.proposal(prompt, found, about);
+    });
+  }
+
+  /** Runs `act` with a question: whether its answer is still wanted. */
+  async attempt(act) {
+    const turn = ++this.turn;
+    try {
+      await act(() => turn === this.turn && !this.panel.hidden);
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      if (turn === this.turn) this.open(h("p", { class: "cs-error", role: "alert", text: error.message }), this.tools());
+    }
+  }
+
+  open(...content) {
+    set(this.panel, { hidden: false });
+    this.button.setAttribute("aria-expanded", "true");
+    this.panel.replaceChildren(...content);
+  }
+
+  close() {
+    this.turn++;
+    this.panel.hidden = true;
+    this.button.setAttribute("aria-expanded", "false");
+    this.button.focus();
+  }
+
+  proposal(prompt, { prompt: better, reasons, diff, model }, about) {
+    const said = { same: "span", add: "ins", remove: "del" };
+    const pieces = diff.map(({ kind, text }) => h(said[kind], { text }));
+    const take = h("button", { type: "button", class: "cs-primary", text: "Use this prompt", onclick: () => this.take(prompt, better) });
+    const again = h("button", { type: "button", class: "cs-plain", text: "Propose another", onclick: () => this.again() });
+    this.open(
+      h("p", { class: "cs-refine-diff", "aria-label": `Proposed: ${better}` }, ...pieces),
+      reasons.length ? h("ul", { class: "cs-refine-reasons" }, ...reasons.map((text) => h("li", { text }))) : h("p", { class: "cs-quiet", text: "It gave no reasons." }),
+      h("p", { class: "cs-quiet", text: `Proposed by ${model}. Nothing is changed until you say so.` }),
+      this.tools(take, again, ...(about.may_set ? [this.setUp(about)] : [])),
+    );
+    take.focus();
+  }
+
+  again() {
+    this.panel.hidden = true;
+    this.toggle();
+  }
+
+  /** Into the field as if it were typed, so that undo brings the old one back. */
+  take(prompt, better) {
+    if (this.input.value !== prompt) {
+      this.open(h("p", { class: "cs-error", role: "alert", text: "The prompt has changed since; ask again." }), this.tools());
+      return;
+    }
+    this.input.focus();
+    this.input.select();
+    // The one way that keeps the browser's own undo; where it is gone the value is set.
+    if (!document.execCommand("insertText", false, better)) {
+      this.input.value = better;
+      this.input.dispatchEvent(new Event("input", { bubbles: true }));
+    }
+    this.close();
+    this.input.focus();
+  }
+
+  offline(about) {
+    this.open(h("p", { text: about.why }), this.tools(...(about.may_set ? [this.setUp(about)] : [])));
+  }
+
+  tools(...buttons) {
+    return h("div", { class: "cs-refine-tools" }, ...buttons, h("button", { type: "button", class: "cs-bare", text: "Close", onclick: () => this.close() }));
+  }
+
+  setUp(about) {
+    return h("button", { type: "button", class: "cs-plain", text: "Set up", onclick: () => this.settings(about) });
+  }
+
+  settings(about) {
+    const field = (name, label, more) => {
+      const input = h("input", { id: `cs-refine-${name}`, class: "cs-choice", autocomplete: "off", spellcheck: "false", ...more, onkeydown: (event) => {
+        if (event.key !== "Enter") return;
+        event.preventDefault(); // not the form around it
+        save();
+      } });
+      return [input, h("label", { class: "cs-refine-field", for: input.id }, h("span", { text: label }), input)];
+    };
+    const [url, urlBox] = field("url", "Address", { type: "url", value: about.url, placeholder: "http://localhost:11434/v1" });
+    const [model, modelBox] = field("model", "Model", { type: "text", value: about.model, placeholder: "qwen3:4b" });
+    const [key, keyBox] = field("key", about.key ? "Key (one is set; empty keeps it)" : "Key, if it needs one", { type: "password" });
+    const trouble = h("p", { class: "cs-error", role: "alert", hidden: true });
+    const save = async () => {
+      try {
+        const now = await ask("/api/refine/settings", { url: url.value, model: model.value, ...(key.value ? { key: key.value } : {}) });
+        if (now.ready) this.open(h("p", { role: "status", text: `Set up: ${now.model}.` }), this.tools(h("button", { type: "button", class: "cs-primary", text: "Refine the prompt", onclick: () => this.again() })));
+        else this.offline(now);
+      } catch (error) {
+        if (!(error instanceof Refused)) throw error;
+        set(trouble, { text: error.message, hidden: false });
+      }
+    };
+    this.open(urlBox, modelBox, keyBox, trouble, this.tools(h("button", { type: "button", class: "cs-primary", text: "Save", onclick: save })));
+    url.focus();
+  }
+}
