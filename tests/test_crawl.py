@@ -27,7 +27,7 @@ from studio import files, passwords
 from studio.config import quiet_libraries
 from studio.doors import make_app
 from studio.gate import OPEN
-from studio.guard import PICTURES
+from studio.guard import PICTURES, TABLES
 from studio.people import add_person
 from studio.studio import Studio
 
@@ -71,6 +71,20 @@ DEEDS: dict[str, Any] = {
     "/api/boards/{board}/move": {"ids": ["{image}"]},
     "/api/boards/{board}/remove": {"ids": ["{image}"]},
     "/api/projects/{name}": {"title": "Another title"},
+    "/api/batches/catalogues/{catalogue}/guess": {},
+    "/api/batches/catalogues/{catalogue}/pictures": {"pictures": {"mug.png": "{upload}"}},
+    "/api/batches/{batch}/rows/{number}": {"cells": {"Message": "NEW"}},
+    "/api/batches/{batch}/pause": {},
+    "/api/batches/{batch}/resume": {},
+    "/api/batches/{batch}/winner": {"row": 1, "winner": True},
+    "/api/batches/{batch}/results": {"csv": "variation,impressions,clicks\n1,100,9\n2,100,1\n"},
+    "/api/batches/{batch}/more": {"count": 2},
+    "/api/batches/{batch}/restore": {"version": 1},
+    "/api/batches/{batch}": {"title": "Another title"},
+    "/api/batches/{batch}/stop": {},
+    "/api/batches/{batch}/remove": {},
+    "/api/batches/{batch}/bring_back": {},
+    "/api/batches/{batch}/again": {"states": ["stopped"]},
     "/api/images/{image}/share": {"with": None},
     "/api/jobs/{job}/share": {"with": None},
     "/api/jobs/{job}/cancel": {},
@@ -101,7 +115,7 @@ class World:
 
     def body(self, template: str) -> Any:
         text = json.dumps(DEEDS.get(template, BODY))
-        return json.loads(text.replace('"{image}"', str(self.ids["image"])))
+        return json.loads(text.replace('"{image}"', str(self.ids["image"])).replace("{upload}", self.ids["upload"]))
 
     def state(self) -> dict[str, list[tuple]]:
         """Everything in the database that is not only bob's or ada's own doing: what crawling as them must leave as it is."""
@@ -111,6 +125,7 @@ class World:
             "jobs": ours, "images": ours, "boards": ours, "tasks": f"job_id IN (SELECT id FROM jobs WHERE {ours})", "scores": of_image,
             "tags": of_image, "pins": of_image, "signals": of_image, "comments": of_image,
             "board_images": f"board_id IN (SELECT id FROM boards WHERE {ours})", "uploads": ours,
+            "batches": ours, "batch_rows": f"batch_id IN (SELECT id FROM batches WHERE {ours})", "catalogues": ours,
             "persons": "1", "projects": "owner = 'cara'", "members": "person = 'cara' OR project = :project", "preferences": ours,
             "settings": "key != 'sessions.cookie'", "licences": "1",
         }  # fmt: skip
@@ -158,7 +173,13 @@ def furnish(studio: Studio, address: str) -> dict[str, Any]:
         project = cara.post("/api/projects", json={"title": "Spring"}).raise_for_status().json()
         cara.post(f"/api/projects/{project['name']}", json={"title": f"The {SECRET} sale"}).raise_for_status()
         upload = cara.post("/api/import", content=picture("blue"), headers={"Content-Type": "image/png"}).raise_for_status().json()
+        raw = {"Content-Type": "application/octet-stream"}
+        catalogue = cara.post("/api/batches/catalogues", content=f"name\n{SECRET}\n".encode(), headers=raw).raise_for_status().json()
+        axis = {"name": "Message", "target": "message", "options": ["NEW", "SALE"]}
+        batch = {"brief": f"a {SECRET}", "axes": [axis], "variations": [{"Message": "NEW"}, {"Message": "SALE"}]}
+        variants = cara.post("/api/batches/variants", json=batch).raise_for_status().json()
     return {
+        "catalogue": catalogue["id"], "batch": variants["id"], "number": 1,
         "job": job["id"], "image": image, "comment": comments["comments"][0]["id"], "board": board["id"], "project": project["name"],
         "upload": upload["upload"], "card": "embedded",
     }  # fmt: skip
@@ -177,6 +198,8 @@ def ask(client: httpx.Client, method: str, path: str, body: Any) -> httpx.Respon
     headers = {"Accept": "text/html,*/*"} if not path.startswith("/api/") else {}
     if path in PICTURES:
         request = client.build_request(method, path, content=PNG, headers={"Content-Type": "image/png"})
+    elif path in TABLES and method == "POST":
+        request = client.build_request(method, path, content=b"name\nmug\n", headers={"Content-Type": "application/octet-stream"})
     else:
         content = {"json": body} if method not in ("GET", "HEAD") else {}
         request = client.build_request(method, path, headers=headers, **content)
