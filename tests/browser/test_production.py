@@ -1,0 +1,49 @@
+"""Taking a picture and a template to production, as a person sees it."""
+from __future__ import annotations
+
+import ast
+import json
+
+import pytest
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def test_a_picture_is_taken_from_the_loupe(new_page, launched, expect):
+    job = launched.draw(prompt='a red mug, "quoted" <b>', draft=1, keep=1)
+    page = new_page()
+    page.locator(".cs-job", has_text="quoted").first.locator(".cs-shot").first.dblclick()
+    page.get_by_role("button", name="Take to production").click()
+    dialog = page.locator(".cs-production")
+    expect(dialog.locator("h2")).to_contain_text("Take to production")
+    text = dialog.locator(".cs-production-text")
+    expect(text).to_contain_text("import diffusers")
+    ast.parse(text.text_content())
+    expect(dialog.locator(".cs-production-command")).to_have_text(f"python contact-sheet-{job['id']:06d}-001.py")
+    page.keyboard.press("ArrowRight")
+    expect(dialog.get_by_role("tab", name="TOML")).to_be_focused()
+    expect(text).to_contain_text("[request]")
+    dialog.get_by_role("tab", name="JSON").click()
+    expect(text).to_contain_text('"request"')
+    assert json.loads(text.text_content())["request"]["prompt"] == 'a red mug, "quoted" <b>'
+    with page.expect_download() as waited:
+        dialog.get_by_role("button", name="Download").click()
+    assert waited.value.suggested_filename == f"contact-sheet-{job['id']:06d}-001.json"
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(page.get_by_role("button", name="Take to production")).to_be_focused()
+
+
+@pytest.mark.parametrize("width", [400, 1600])
+def test_a_template_is_taken_from_its_tab(new_page, expect, tmp_path, width):
+    page = new_page(width=width)
+    page.get_by_role("tab", name="Templates", exact=True).click()
+    page.locator("cs-templates").get_by_text("E-commerce hero", exact=True).first.click()
+    page.get_by_role("button", name="Take to production").click()
+    dialog = page.locator(".cs-production")
+    expect(dialog.locator(".cs-production-text")).to_contain_text("${product}")
+    expect(dialog.locator(".cs-production-command")).to_contain_text("--set")
+    box = dialog.bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= width
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.screenshot(path=str(tmp_path / "production.png"))
