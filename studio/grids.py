@@ -81,7 +81,7 @@ class Grids:
 
     # Afterwards.
 
-    def list(self, who: Who) -> Json:
+    def listed(self, who: Who) -> Json:
         """One's own grids, newest first, each with its first pictures."""
         rows = grids.rows_of(self._store, who, LISTED)
         states = grids.states(self._store, [row["id"] for row in rows])

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from models.errors import BadInput
-from pipelines.fields import NAME_LIMIT, text, whole
-from pipelines.request import WHOLE_LIMIT
+from pipelines.fields import NAME_LIMIT, WHOLE_LIMIT, text, whole
 from studio.store import images, jobs, seeds
 from studio.store.people import Who
 from studio.store.views import Json

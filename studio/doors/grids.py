@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
+from models.errors import BadInput
 from studio.doors.base import Asking, Body, Json, only
 from studio.grids import PLACING, Grids
 from studio.store.people import Who
@@ -19,12 +20,15 @@ def api(studio: Studio) -> APIRouter:
 
     @router.get("")
     def listed(who: Asking) -> Any:
-        return Json(grids.list(who))
+        return Json(grids.listed(who))
 
     @router.post("/plan")
     def plan(data: Body, who: Asking) -> Any:
         only(data, "title", "base", "x", "y", "z", *PLACING)
-        return Json(grids.plan(data, who))
+        try:
+            return Json(grids.plan(data, who))
+        except BadInput as error:  # who is still typing is told what is wrong, without a failed request
+            return Json({"error": error.as_dict() | {"field": error.field or None}})
 
     @router.post("")
     def start(data: Body, who: Asking) -> Any:

@@ -116,7 +116,9 @@ export class CsGrids extends HTMLElement {
     }
     try {
       const plan = await api.planGrid(this.request());
-      if (this.turn === turn) this.show(plan);
+      if (this.turn !== turn) return;
+      if (plan.error) this.refuse(new Refused(plan.error, 422));
+      else this.show(plan);
     } catch (error) {
       if (!(error instanceof Refused) || error.status === 0) throw error;
       if (this.turn === turn) this.refuse(error);
