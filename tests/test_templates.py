@@ -500,6 +500,20 @@ def test_what_a_person_asks_for_wins_over_the_template(studio: Studio, kept: Tem
     assert request["palette"] == ["#000000"]
 
 
+def test_a_negative_prompt_goes_to_models_that_read_one(studio: Studio, kept: Templates) -> None:
+    asked = {"template": "hero", "values": {"product": "mug"}, "negative": "text"}
+    negatives = set()
+    for family in studio.catalogue.families.values():
+        for tier in family.tiers.values():
+            card = studio.catalogue.card(tier.card)
+            if card.vocabulary == "open":
+                composed = studio.composer.preview(asked | {"family": family.name, "tier": tier.name}, LOCAL)
+                assert composed.negative_used == card.negative
+                negatives.add((card.negative, composed.negative))
+    # Without it, what a person typed is left for the request to refuse; the template's own is only told.
+    assert negatives <= {(True, "text, blurry mug"), (False, "text, blurry mug")} and negatives
+
+
 def test_a_job_keeps_the_version_it_was_asked_with(studio: Studio, kept: Templates, hero: Template) -> None:
     asked = {"template": {"name": "hero", "version": 1}, "values": {"product": "a mug"}, "draft": 1}
     kept.save("hero", template_toml(hero).replace("a photo of", "a drawing of"), LOCAL)
@@ -624,7 +638,8 @@ def test_the_live_preview(door: httpx.Client) -> None:
     assert found["text"][found["pieces"][0]["start"] : found["pieces"][0]["end"]] == found["pieces"][0]["text"]
     assert "zebra" in [one["word"] for one in found["unknown"]]
     assert found["counts"] and found["wrong"] is None and found["varies"] is False
-    assert found["negative"] == "blurry a zebra mug" and found["request"]["tier"] == "standard"
+    assert found["negative"] == "" and any("negative prompt is not sent" in note for note in found["notes"])
+    assert found["request"]["tier"] == "standard"
     assert door.post("/api/compose", json={"template": "hero"}).json()["wrong"]["field"] == "values.product"
     assert door.post("/api/compose", json={"prompt": "a {red|blue} mug"}).json()["varies"] is True
     assert door.get("/api/jobs").json()["jobs"] == []

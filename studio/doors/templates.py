@@ -25,6 +25,10 @@ def _text(data: Mapping[Any, Any], name: str, limit: int) -> str:
     return text(data, name, limit)
 
 
+def _number(data: Mapping[Any, Any], name: str) -> int | None:
+    return whole(data, name, 0, VERSIONS, None)
+
+
 def api(studio: Studio) -> APIRouter:
     router = APIRouter(prefix="/api")
     templates = studio.templates
@@ -86,7 +90,7 @@ def api(studio: Studio) -> APIRouter:
     def save(name: str, data: Body, who: Asking) -> Any:
         only(data, "toml", "template", "note", "base")
         templates.current(name)
-        base = whole(data, "base", 0, VERSIONS, None)
+        base = _number(data, "base")
         templates.save(name, gallery.read(data, name), who, _text(data, "note", NOTE_LIMIT), base)
         return changed(name, who)
 
@@ -105,7 +109,7 @@ def api(studio: Studio) -> APIRouter:
     @router.post("/templates/{name}/restore")
     def restore(name: str, data: Body, who: Asking) -> Any:
         only(data, "version", "note")
-        version = whole(data, "version", 0, VERSIONS, None)
+        version = _number(data, "version")
         if version is None:
             raise BadInput("version", "The version to restore is missing.", "", "0 is the template as shipped.")
         templates.restore(name, version, who, _text(data, "note", NOTE_LIMIT))
