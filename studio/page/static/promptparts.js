@@ -140,13 +140,13 @@ export class PromptParts {
 
   hide() {
     this.said.hidden = true;
-    this.prompt.counts.hidden = false;
+    this.prompt.counts.hidden = this.prompt.unknown.hidden = false;
   }
 
   show(composed) {
     if (this.said.querySelector("textarea")) return; // somebody is writing in it
     this.said.hidden = false;
-    this.prompt.counts.hidden = true; // those of the whole stand below
+    this.prompt.counts.hidden = this.prompt.unknown.hidden = true; // those of the whole stand below
     const { wrong } = composed;
     if (wrong) {
       this.text.replaceChildren();
@@ -187,7 +187,9 @@ export class PromptParts {
     const mine = kind !== "subject" && kind !== "edit" && kind in TITLES;
     const title = `${TITLES[piece.kind] ?? piece.kind}${piece.of ? `: ${TITLES[piece.of]}` : ""}${lost ? ", cut: the model reads no further" : ""}. ${mine ? "Click to write it yourself." : "Click to go to the prompt."}`;
     const act = () => (mine ? this.edit(kind, piece.text) : this.prompt.input.focus());
-    return h("button", { type: "button", class: `cs-piece${lost ? " cs-piece-cut" : ""}`, data: { kind: piece.kind }, title, text, onclick: act });
+    // No <button>: it would not break across lines as words do.
+    const key = (event) => (event.key === "Enter" || event.key === " ") && !event.ctrlKey && !event.metaKey && (event.preventDefault(), act());
+    return h("span", { role: "button", tabindex: "0", class: `cs-piece${lost ? " cs-piece-cut" : ""}`, data: { kind: piece.kind }, title, text, onclick: act, onkeydown: key });
   }
 
   mark(kind) {
@@ -225,15 +227,15 @@ export class PromptParts {
     this.ask();
   }
 
-  explain({ counts, cut, unknown, notes, negative, negative_used: used, loras, varies }) {
+  explain({ counts, cut, unknown, knows, notes, negative, negative_used: used, loras, varies }) {
     const full = Object.values(counts).some(([count, most]) => count > most);
     this.counts.textContent = Object.entries(counts).map(([name, [count, most]]) => `${ENCODERS[name] ?? name} ${count}/${most}`).join("   ");
     set(this.counts, { title: "Tokens of the whole prompt in each text encoder, and how many it reads" });
     this.counts.classList.toggle("cs-full", full);
-    const names = [...new Set(unknown.map(({ word }) => word))].filter((word) => !this.prompt.input.value.includes(word));
+    const names = [...new Set(unknown.map(({ word }) => word))];
     const lines = [
       cut ? "What is struck out is cut: the model reads no further." : "",
-      names.length ? `Not in this model's world: ${names.join(", ")}.` : "",
+      names.length ? `Not in this model's world: ${names.join(", ")}.${knows ? ` ${knows}.` : ""}` : "",
       ...notes,
       negative && !used ? `The negative prompt is not sent: this model reads none. (${negative})` : "",
       loras.length ? `LoRAs: ${loras.map(({ name, weight }) => `${name} ${weight}`).join(", ")}.` : "",
