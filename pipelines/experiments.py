@@ -34,7 +34,7 @@ OWN = (
     "safety",
 )  # fmt: skip
 WIDEST = 200.0  # a dimension whose values span more (pixels, counts) has no usual size of a difference
-LARGEST = 50.0  # points: a larger difference counts as this, so that one odd picture does not hide what the others show
+LARGEST = 25.0  # points, a quarter of the usual scale: a larger difference counts as this, so that one odd picture hides nothing
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,7 @@ def difference_of(pair: Pair, outcome: Outcome) -> float | None:
 def outcome_of(dimension: Dimension, name: str) -> Outcome:
     """A dimension as an outcome; `name`: with its argument."""
     span = dimension.high - dimension.low
-    return Outcome("dimension", name, dimension.better, min(span / 2, LARGEST) if span <= WIDEST else None)
+    return Outcome("dimension", name, dimension.better, min(span / 4, LARGEST) if span <= WIDEST else None)
 
 
 PASSES, PREFERENCE = Outcome("passes"), Outcome("preference", reach=None)
@@ -259,7 +259,8 @@ def told(finding: Finding, design: Design, words: Callable[[float], str]) -> str
             how = "preferred" if design.outcome.kind == "preference" else "better"
             return f"{names[finding.which]} is {how} in {round(100 * (share if sign > 0 else 1 - share))} % of pairs."
         low, high = sorted((sign * cast(float, primary.low), sign * cast(float, primary.high)))
-        return f"{names[finding.which]} is better by {words(sign * primary.mean)} ({words(max(low, 0.0))} to {words(high)})."
+        bounds = " to ".join(words(end).partition(" ")[0] for end in (max(low, 0.0), high))
+        return f"{names[finding.which]} is better by {words(sign * primary.mean)} ({bounds})."
     if finding.which == "same":
         return f"No difference of {words(design.least)} or more."
     if finding.which == "none":

@@ -72,7 +72,7 @@ export class Design {
       h("h3", { text: "What decides" }),
       h("fieldset", { class: "cs-x-kinds" }, h("legend", { class: "cs-voice", text: "The outcome that decides" }), ...this.kinds),
       h("div", { class: "cs-x-four" }, ...Object.values(this.fields), field("Pairs at most", this.pairs, "It stops earlier when it is sure.")), this.about_dimension,
-      h("footer", { class: "cs-x-foot" }, this.wrong, this.cost, h("div", { class: "cs-x-acts" }, this.save, this.go)));
+      h("div", { class: "cs-x-foot" }, this.wrong, this.cost, h("div", { class: "cs-x-acts" }, this.save, this.go)));
   }
 
   /** What may decide: dimensions, as the server lists them. */
@@ -83,7 +83,9 @@ export class Design {
 
   /** Opens a draft, or a new design where there is none. */
   async start(experiment) {
+    const turn = (this.opening = {});
     const [profiles, templates] = await Promise.all([api.profiles(), api.templates()]);
+    if (this.opening !== turn) return;
     this.experiment = experiment;
     this.templates = templates.templates;
     this.profile_titles = profiles.profiles;
@@ -93,6 +95,7 @@ export class Design {
     const first = { title: "", about: "", base: { family: studio.family, tier: studio.facts() ? studio.tier : "preview" }, sides: [{ title: "", fields: { steps: null } }, { title: "", fields: { steps: null } }], rows: [{ prompt: "" }], outcome: { kind: "passes" }, pairs: 60, least: 0, votes: 1, profile: "generic" };
     this.edited = false;
     await this.put(experiment?.design ?? first);
+    if (this.opening !== turn) return;
     this.heading.textContent = experiment ? experiment.title : "New experiment";
     this.state.textContent = experiment ? `Draft, version ${experiment.version}` : "Nothing is drawn before you start it.";
     this.element.hidden = false;
@@ -102,6 +105,7 @@ export class Design {
   }
 
   close() {
+    this.opening = null;
     this.element.hidden = true;
     this.edited = false;
   }

@@ -49,7 +49,7 @@ export class Course {
     if (!width || !this.points?.length) return;
     set(this.svg, { width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}` });
     // What is ruled out in the first few pairs would squeeze the rest: the scale fits what came after them.
-    const late = this.points.slice(Math.min(this.points.length - 1, Math.floor(this.points.length / 6)));
+    const late = this.points.slice(Math.min(this.points.length - 1, Math.floor(this.points.length / 3)));
     const reach = Math.max(...late.flatMap((point) => point.map((value) => Math.abs(value - this.zero))), 1e-6) * 1.08;
     const x = (i) => EDGE.left + (i / Math.max(this.planned, this.points.length)) * (width - EDGE.left - EDGE.right);
     const y = (value) => EDGE.top + ((reach - Math.max(-reach, Math.min(reach, value - this.zero))) / (2 * reach)) * (HEIGHT - EDGE.top - EDGE.bottom);
