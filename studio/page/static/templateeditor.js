@@ -18,7 +18,7 @@ const TEXTS = [["title", "Title", 1], ["use", "Use", 1], ["tags", "Tags, with co
 export class TemplateEditor {
   /** told: back(), saved(name), take(name, button), copy(name, button). */
   constructor(told) {
-    Object.assign(this, { told, view: null, data: null, asToml: false, turn: 0 });
+    Object.assign(this, { told, view: null, data: null, profiles: [], asToml: false, turn: 0 });
     this.heading = h("h2", { tabindex: "-1" });
     this.about = h("p", { class: "cs-quiet" });
     this.copies = h("button", { type: "button", class: "cs-bare", text: "Duplicate", onclick: () => told.copy(this.view.name, this.copies) });
@@ -54,21 +54,24 @@ export class TemplateEditor {
   }
 
   async open(name) {
-    this.base = null;
-    this.view = await api.template(name);
+    const [view, { profiles }] = await Promise.all([api.template(name), api.profiles()]);
+    Object.assign(this, { view, profiles });
     this.show();
   }
 
   /** After somebody has saved; what is being changed here stays. */
   async refresh() {
     if (!this.view || this.edited) return;
-    const { name } = this.view;
+    const { name, version } = this.view;
+    let view;
     try {
-      this.view = await api.template(name);
+      view = await api.template(name);
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       return this.told.back();
     }
+    if (this.view.name !== name || this.edited || view.version === version) return;
+    this.view = view;
     this.show();
   }
 
@@ -111,9 +114,17 @@ export class TemplateEditor {
     const tiers = studio.about?.families[0]?.tiers.map(({ name, title }) => [name, title]) ?? [];
     const chosen = h("div", { class: "cs-t-row" },
       this.select("tier", "Tier", [["", "as chosen"], ...tiers]), this.select("size", "Size", [["", "as chosen"], ...SIZES.map((one) => [one, one])]),
-      this.number("draft", "Draft"), this.number("keep", "Keep"));
+      this.number("draft", "Draft"), this.number("keep", "Keep"),
+      this.select("profile", "Quality profile", [["", "as chosen"], ...this.profileNames()]));
     this.form.replaceChildren(...fields, ...texts, chosen);
     this.variables.show(data);
+  }
+
+  /** Those of this studio, and the one that the template names wherever it came from. */
+  profileNames() {
+    const names = this.profiles.map(({ name, title }) => [name, title]);
+    const own = this.data.profile;
+    return own && !names.some(([name]) => name === own) ? [...names, [own, `${own} (not in this studio)`]] : names;
   }
 
   put(data, name, value) {
