@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from statistics import NormalDist
 
 from models.cards import presets_folder
 from models.toml import Place, Table, load
@@ -44,12 +45,11 @@ class Tally:
     def rate(self) -> float | None:
         return self.hits / self.shown if self.shown else None
 
-    @property
-    def interval(self) -> tuple[float, float]:
-        """The 95 % score interval of the rate (Wilson 1927); (0, 1) when nothing was shown."""
+    def interval(self, z: float = 1.96) -> tuple[float, float]:
+        """The score interval of the rate (Wilson 1927), of 95 % for the usual z; (0, 1) when nothing was shown."""
         if not self.shown:
             return 0.0, 1.0
-        z, n, share = 1.96, self.shown, min(1.0, self.hits / self.shown)
+        n, share = self.shown, min(1.0, self.hits / self.shown)
         centre = (share + z * z / (2 * n)) / (1 + z * z / n)
         half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
         return max(0.0, centre - half), min(1.0, centre + half)
@@ -123,14 +123,21 @@ def merits(tallies: Mapping[tuple[int, str], Tally]) -> dict[tuple[int, str], fl
 
 
 def leaders(results: Mapping[Choice, Tally]) -> list[Choice]:
-    """Variations that did better than the others together beyond chance: the lower end of their interval lies above the others' rate."""
+    """Variations that did better than the others together beyond chance, the best first: the interval of the difference (R. G. Newcombe,
+    Statistics in Medicine 17, 1998, method 10) lies above 0, at 5 % for all of them together (Bonferroni)."""
+    if len(results) < 2:
+        return []
+    z = NormalDist().inv_cdf(1 - 0.05 / (2 * len(results)))
     whole = Tally()
     for one in results.values():
         whole = whole.plus(one)
     found = []
     for choice, one in results.items():
-        others = Tally(whole.shown - one.shown, whole.hits - one.hits).rate
-        if one.shown and others is not None and one.interval[0] > others:
+        others = Tally(whole.shown - one.shown, whole.hits - one.hits)
+        if one.rate is None or others.rate is None:
+            continue
+        ahead = one.rate - others.rate
+        if ahead > math.hypot(one.rate - one.interval(z)[0], others.interval(z)[1] - others.rate):
             found.append(choice)
     return sorted(found, key=lambda choice: -(results[choice].rate or 0.0))
 

@@ -257,7 +257,7 @@ def _choice(axes: Sequence[Axis], row: sqlite3.Row) -> Choice:
 
 
 def _tally_view(one: Tally) -> Json:
-    low, high = one.interval
+    low, high = one.interval()
     return {"shown": one.shown, "hits": one.hits, "rate": one.rate, "low": low if one.shown else None, "high": high if one.shown else None}
 
 

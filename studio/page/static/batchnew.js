@@ -116,7 +116,7 @@ export class NewBatch {
 
   async showMapping() {
     this.variables = new Map();
-    for (const name of this.chosen) for (const variable of Object.values((await api.template(name)).template.variables ?? {})) if (!this.variables.has(variable.name)) this.variables.set(variable.name, variable);
+    for (const name of this.chosen) for (const [variable, facts] of Object.entries((await api.template(name)).template.variables ?? {})) if (!this.variables.has(variable)) this.variables.set(variable, { ...facts, name: variable });
     const add = h("select", { id: "cs-b-template", onchange: () => this.addTemplate(add.value) }, h("option", { value: "", text: this.chosen.length ? "Add another template" : "Choose a template" }),
       ...this.templates.filter(({ name }) => !this.chosen.includes(name)).map(({ name, title }) => h("option", { value: name, text: title })));
     const chips = this.chosen.map((name) => h("button", { type: "button", class: "cs-b-chip", title: "Take it out", text: this.templates.find((one) => one.name === name)?.title ?? name, onclick: () => this.dropTemplate(name) }));
@@ -142,7 +142,7 @@ export class NewBatch {
   /** A line of the mapping: a target, the column that fills it, and what holds where the cell is empty. */
   place(target, title, variable) {
     const id = `cs-b-to-${target.replace(".", "-")}`;
-    const select = h("select", { id, onchange: () => this.mapped(target, select.value) }, h("option", { value: "", text: variable?.required && variable.default === null ? "Choose a column" : "No column" }), ...this.catalogue.columns.map(({ name }) => h("option", { value: name, text: name })));
+    const select = h("select", { id, onchange: () => this.mapped(target, select.value) }, h("option", { value: "", text: variable?.required && (variable.default ?? null) === null ? "Choose a column" : "No column" }), ...this.catalogue.columns.map(({ name }) => h("option", { value: name, text: name })));
     select.value = this.columns[target] ?? "";
     const fixed = variable && variable.type !== "image" ? h("input", { type: "text", "aria-label": `${title} where the cell is empty`, placeholder: variable.default === null || variable.default === undefined ? "where empty" : String(variable.default), value: this.values[variable.name] ?? "", autocomplete: "off", oninput: (event) => ((this.values[variable.name] = event.target.value), this.check()) }) : h("span");
     return h("div", { class: "cs-b-target" }, h("label", { for: id, text: title }), select, fixed);
@@ -176,8 +176,9 @@ export class NewBatch {
   async look() {
     const wrong = h("p", { class: "cs-error", role: "alert" });
     const asked = this.asked();
-    this.outlook.hidden = false;
     const turn = (this.turn = (this.turn ?? 0) + 1);
+    this.outlook.hidden = !this.chosen.length && !this.columns.prompt; // nothing says yet what to draw
+    if (this.outlook.hidden) return;
     let found = null;
     const fine = await tried(async () => (found = await api.batches("/check", asked)), wrong);
     if (turn !== this.turn) return; // something was changed meanwhile
