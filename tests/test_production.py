@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from studios import ended
@@ -33,6 +33,7 @@ from studio.production import Production
 from studio.store.people import LOCAL, Who
 from studio.studio import Studio
 
+CATALOGUE = load_catalogue()
 SPEC = ImageSpec("a red mug", 64, 64, 2, 3.0, (7,), negative="blurry")
 TEXT = st.text(max_size=60)
 VALUES = st.recursive(
@@ -72,9 +73,10 @@ def test_every_model_has_a_program_that_compiles(shipped):
         compile(program(Recipe("x", "about", (stage(shipped, card),), {})), "x.py", "exec")
 
 
+@settings(deadline=None, max_examples=60)
 @given(prompt=TEXT, about=TEXT)
 def test_what_people_wrote_stands_in_a_program_as_text_only(prompt, about):
-    text = program(Recipe("x", about, (stage(load_catalogue(), prompt=prompt),), {}, notes=(about,)))
+    text = program(Recipe("x", about, (stage(CATALOGUE, prompt=prompt),), {}, notes=(about,)))
     scope = constants(text)
     assert scope["STAGES"][0]["prompt"] == prompt
     assert scope["ABOUT"] == about
@@ -94,6 +96,7 @@ def constants(text: str) -> dict[str, Any]:
     return found
 
 
+@settings(deadline=None)
 @given(st.dictionaries(TEXT.filter(str.isprintable), VALUES, max_size=5))
 def test_toml_reads_back_what_was_written(data):
     assert tomllib.loads(toml(data)) == data
