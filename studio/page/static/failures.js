@@ -68,5 +68,7 @@ function open(mode, answer) {
   if (mode.lift >= 1) filters.push(mode.outcome === "any" || mode.outcome === "person" ? ["verdict", "rejected"] : ["failed", mode.outcome]);
   if (answer.card) filters.push(["card", answer.card]);
   filters.push(["since", answer.period.first], ["until", answer.period.last]);
-  studio.say("find", { text: words ? `"${words.replaceAll('"', " ")}"` : "", filters });
+  studio.sought = { text: words ? `"${words.replaceAll('"', " ")}"` : "", filters };
+  studio.show("history");
+  studio.say("find");
 }

@@ -74,7 +74,7 @@ export class GridView {
     this.acts.cancel.hidden = !["running", "paused"].includes(grid.state);
     this.acts.resume.hidden = !["paused", "stopped"].includes(grid.state);
     this.acts.resume.textContent = grid.state === "stopped" ? "Draw what is missing" : "Resume";
-    set(this.sheet, { href: drawn ? `/api/grids/${grid.id}/sheet.png` : null });
+    set(this.sheet, { href: `/api/grids/${grid.id}/sheet.png`, hidden: !drawn });
     set(this.csv, { href: `/api/grids/${grid.id}/cells.csv` });
     this.showParts();
     this.showScores();

@@ -47,7 +47,8 @@ export class CsHistory extends HTMLElement {
     this.grid.addEventListener("change", () => this.bar());
     this.addEventListener("keydown", (event) => this.key(event));
     studio.on("tab", () => this.opened());
-    studio.on("find", ({ text = "", filters = [] }) => (this.filters.only(text, filters), studio.show("history")));
+    studio.on("find", () => this.seek());
+    this.seek();
     studio.on("image", (image) => this.changed(image));
     studio.on("history", () => Date.now() - this.own > OWN_MS && this.behind());
     studio.on("found", () => ((this.stale = true), this.opened()));
@@ -56,6 +57,13 @@ export class CsHistory extends HTMLElement {
 
   get shown() {
     return studio.tab === "history";
+  }
+
+  /** What another tab wants to be found; it may have asked before this one was ever opened. */
+  seek() {
+    const { sought } = studio;
+    studio.sought = null;
+    if (sought) this.filters.only(sought.text, sought.filters);
   }
 
   opened() {
