@@ -1,6 +1,7 @@
 // The Templates tab: a gallery to search, and one template open beside its preview, to be used, changed and taken away.
 
 import { api } from "./api.js";
+import { CsBrands } from "./brands.js";
 import { h, plural } from "./dom.js";
 import { askAt, menuAt } from "./menus.js";
 import { studio } from "./studio.js";
@@ -24,7 +25,7 @@ export class CsTemplates extends HTMLElement {
     this.removed = h("p", { class: "cs-quiet cs-t-removed", hidden: true });
     this.gallery = h("div", { class: "cs-t-gallery" },
       h("div", { class: "cs-t-bar" }, this.search, this.makes, h("button", { type: "button", class: "cs-plain", text: "Import", title: "TOML of this studio, styles.csv of A1111, style JSON of Fooocus or InvokeAI", onclick: () => this.file.click() }), this.file, this.takes),
-      this.tags, this.told, this.wrong, this.left, this.grid, this.removed);
+      this.tags, this.told, this.wrong, this.left, this.grid, this.removed, new CsBrands());
     this.editor = new TemplateEditor({
       back: () => this.show(null), saved: (name) => this.arrive(name), take: (name, button) => this.take([name], button), copy: (name, button) => this.copy(name, button),
     });
