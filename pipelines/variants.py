@@ -158,7 +158,7 @@ def _candidates(axes: Sequence[Axis], chance: random.Random, without: Collection
 
 def _evenly(candidates: Sequence[Choice], count: int, options: Counter[object], pairs: Counter[object]) -> list[Choice]:
     """One after the other the candidate whose pairs, then whose options, are there least so far."""
-    left, chosen = list(candidates), []
+    left, chosen = list(candidates), list[Choice]()
     while left and len(chosen) < count:
         best = min(left, key=lambda one: (sum(pairs[key] for key in _doubles([one])), sum(options[key] ** 2 for key in _singles([one]))))
         left.remove(best)

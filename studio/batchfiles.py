@@ -138,11 +138,16 @@ class BatchFiles:
             error = json.loads(one.row["error"])["what"] if one.row["error"] else ""
             head = [one.row["number"], one.row["line"], one.template, one.row["state"], one.row["attempt"], error, one.row["job_id"]]
             said = [one.cells.get(name, "") for name in columns]
-            for view, _, name in one.pictures or [(None, None, "")]:
-                values = {score["dimension"]: score["value"] for score in view["scores"]} if view else {}
-                mine = [name, view["id"], view["verdict"], view["seed"], view["prompt"]] if view else ["", "", "", "", ""]
+            lines: list[tuple[list[Any], dict[str, Any]]] = [
+                ([name, *(view[field] for field in ("id", "verdict", "seed", "prompt"))], _values(view)) for view, _, name in one.pictures
+            ]
+            for mine, values in lines or [([""] * 5, {})]:
                 writer.writerow([harmless(value) for value in (*head, *mine, *said, *(values.get(name) for name in dimensions))])
         return text.getvalue()
+
+
+def _values(view: Json) -> dict[str, Any]:
+    return {score["dimension"]: score["value"] for score in view["scores"]}
 
 
 def slug(words: str) -> str:
