@@ -84,7 +84,8 @@ def votes(true: float, rng: np.random.Generator) -> list[Pair]:
 @dataclass(frozen=True)
 class Drawn:
     """What really drawn pairs show. dimension: the one whose differences spread most; residuals: these, less their mean, in points;
-    unpaired: differences between one side and the other of another pair; correlation: of the two sides' values, the median over the dimensions."""
+    unpaired: differences between one side and the other of another pair;
+    correlation: of the two sides' values, the median over the dimensions."""
 
     dimension: str
     residuals: Reals
@@ -113,7 +114,8 @@ def draw(count: int) -> Drawn:
     name = max(sides, key=lambda name: float((sides[name][1] - sides[name][0]).std()))
     a, b = sides[name]
     residuals, unpaired = b - a, np.concatenate([np.roll(b, shift) - a for shift in range(1, len(a))])
-    return Drawn(name, residuals - residuals.mean(), unpaired - unpaired.mean(), float(np.median([np.corrcoef(both)[0, 1] for both in sides.values()])))
+    correlations = [np.corrcoef(both)[0, 1] for both in sides.values()]
+    return Drawn(name, residuals - residuals.mean(), unpaired - unpaired.mean(), float(np.median(correlations)))
 
 
 def two_wordings(scene: Scene, rng: np.random.Generator) -> tuple[str, str]:
