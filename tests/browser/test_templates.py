@@ -79,7 +79,7 @@ def test_a_template_becomes_fields_of_the_form_and_a_job(gallery, launched, mug,
     expect(page.locator("#cs-value-colour")).to_be_focused()
     page.locator("#cs-value-colour").fill("navy blue")
     page.locator("#cs-value-words").fill("FIVE")
-    expect(page.locator("cs-form .cs-said-text")).to_contain_text("a navy blue mug, steel, on a shelf, for $5")
+    expect(page.get_by_role("region", name="What the model reads")).to_contain_text("a navy blue mug, steel, on a shelf, for $5")
 
     before = len(launched.jobs())
     page.get_by_role("button", name="Generate").click()

@@ -15,7 +15,7 @@ export class TemplateChooser {
     this.variables = h("div", { class: "cs-t-values" });
     this.writes = h("button", { type: "button", class: "cs-link", text: "Write the whole prompt by hand", onclick: () => this.write() });
     this.error = h("p", { class: "cs-error", id: "cs-template-error", hidden: true });
-    this.box = h("div", { class: "cs-field cs-t-chooser" }, h("label", { for: "cs-template" }, h("span", { text: "Template" }), browse), this.select, this.error, this.about, this.variables, this.writes);
+    this.box = h("div", { class: "cs-field cs-t-chooser" }, h("div", { class: "cs-label" }, h("label", { for: "cs-template", text: "Template" }), browse), this.select, this.error, this.about, this.variables, this.writes);
     this.list();
     this.show();
     studio.on("about", () => this.read());
