@@ -194,3 +194,11 @@ def test_deleted_for_good_means_the_processed_file_too(studio, door):
     ask(door.post("/api/images/bulk", json={"ids": [image], "do": "trash"}))
     ask(door.post("/api/images/bulk", json={"ids": [image], "do": "delete"}))
     assert not list(studio.data_dir.glob("outputs/*/*.png"))
+
+
+def test_a_job_of_a_template_is_processed_as_the_template_says(studio, door):
+    [image] = draw(studio, 1, LOCAL, prompt=None, template={"name": "social-x-post"}, values={"product": "mug"})
+    view = ask(door.get(f"/api/images/{image}"))["processed"]
+    assert not view["own"] and (view["post"]["width"], view["post"]["height"]) == (1600, 900)
+    with Image.open(io.BytesIO(door.get(view["url"]).content)) as file:
+        assert file.size == (1600, 900) and file.format == "JPEG"

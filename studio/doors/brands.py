@@ -1,6 +1,7 @@
 """Brands over HTTP: to see, save, compare, restore, remove, and to carry as TOML from studio to studio."""
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter
@@ -14,6 +15,14 @@ from studio.store.versions import NOTE_LIMIT
 from studio.studio import Studio
 
 VERSIONS = 2**31
+
+
+def _text(data: Mapping[Any, Any], name: str, limit: int) -> str:
+    return text(data, name, limit)
+
+
+def _number(data: Mapping[Any, Any], name: str, low: int) -> int | None:
+    return whole(data, name, low, VERSIONS, None)
 
 
 def api(studio: Studio) -> APIRouter:
@@ -32,8 +41,8 @@ def api(studio: Studio) -> APIRouter:
     @router.post("")
     def create(data: Body, who: Asking) -> Any:
         only(data, "name", "toml", "brand", "note")
-        name = text(data, "name", 40)
-        brands.create(name, shelf.read(data, name), who, text(data, "note", NOTE_LIMIT))
+        name = _text(data, "name", 40)
+        brands.create(name, shelf.read(data, name), who, _text(data, "note", NOTE_LIMIT))
         return changed(name)
 
     @router.get("/{name}")
@@ -53,16 +62,16 @@ def api(studio: Studio) -> APIRouter:
     def save(name: str, data: Body, who: Asking) -> Any:
         only(data, "toml", "brand", "note", "base")
         brands.current(name)
-        brands.save(name, shelf.read(data, name), who, text(data, "note", NOTE_LIMIT), whole(data, "base", 0, VERSIONS, None))
+        brands.save(name, shelf.read(data, name), who, _text(data, "note", NOTE_LIMIT), _number(data, "base", 0))
         return changed(name)
 
     @router.post("/{name}/restore")
     def restore(name: str, data: Body, who: Asking) -> Any:
         only(data, "version", "note")
-        version = whole(data, "version", 1, VERSIONS, None)
+        version = _number(data, "version", 1)
         if version is None:
             raise BadInput("version", "The version to restore is missing.")
-        brands.restore(name, version, who, text(data, "note", NOTE_LIMIT))
+        brands.restore(name, version, who, _text(data, "note", NOTE_LIMIT))
         return changed(name)
 
     @router.post("/{name}/remove")
