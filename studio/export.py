@@ -14,6 +14,7 @@ from pipelines.fields import one_of
 from studio import __version__, files
 from studio.history import ids_of
 from studio.printing import FRAMES_LIMIT, Frame, print_pdf, print_png
+from studio.processing import Processing
 from studio.store import images, signals, views
 from studio.store.db import now
 from studio.store.people import Who
@@ -112,6 +113,9 @@ class Exports:
         for view in views_of:
             path = files.find_picture(self._studio.data_dir, images.image_row(self._studio.store, view["id"], who)["path"])
             yield Entry(names[view["id"]], stripped(path) if order.strip else path)
+            if view["processed"]:
+                processed, _media = Processing(self._studio).file(view["id"], who)
+                yield Entry(f"processed/{names[view['id']].removesuffix('.png')}{processed.suffix}", processed)
 
     def _manifest(self, views_of: Sequence[Json], names: Mapping[int, str], strip: bool) -> Json:
         told = ("job", "number", "width", "height") if strip else TOLD

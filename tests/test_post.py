@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -202,3 +203,11 @@ def test_a_job_of_a_template_is_processed_as_the_template_says(studio, door):
     assert not view["own"] and (view["post"]["width"], view["post"]["height"]) == (1600, 900)
     with Image.open(io.BytesIO(door.get(view["url"]).content)) as file:
         assert file.size == (1600, 900) and file.format == "JPEG"
+
+
+def test_a_zip_holds_the_processed_file_beside_the_original(studio, door):
+    [image] = draw(studio, 1, LOCAL)
+    ask(door.post(f"/api/images/{image}/post", json={"width": 32, "format": "webp"}))
+    order = ask(door.post("/api/exports", json={"ids": [image], "as": "zip"}), 201)
+    with zipfile.ZipFile(io.BytesIO(door.get(order["url"]).content)) as file:
+        assert sorted(file.namelist()) == ["000001-001.png", "manifest.json", "processed/000001-001.webp"]
