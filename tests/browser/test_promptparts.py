@@ -55,7 +55,7 @@ def test_syntax_is_shown_as_it_will_be_drawn(launched, new_page, expect):
 
 
 def test_lists_of_words_are_put_in_and_written(launched, new_page, expect):
-    page = new_page()
+    page = new_page(allowed="422")  # a list with a mistake is refused
     prompt = page.get_by_label("Prompt", exact=True)
     prompt.fill("a mug, ")
     page.locator(".cs-parts summary").click()
