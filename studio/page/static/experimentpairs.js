@@ -36,10 +36,12 @@ export class Pairs {
   /** The next pairs; those that are there stay, and what was still being drawn is filled in. */
   async load(anew) {
     const { id } = this.experiment;
-    const kept = [...this.sheet.children].filter((item) => item.dataset.done).length;
-    const after = anew ? 0 : kept;
+    const turn = (this.turn = {});
+    const items = [...this.sheet.children];
+    const waits = items.findIndex((item) => !item.dataset.done);
+    const after = anew ? 0 : waits < 0 ? items.length : waits;
     const { pairs, next } = await api.experimentPairs(id, after);
-    if (this.experiment.id !== id) return;
+    if (this.turn !== turn || this.experiment.id !== id) return; // a later answer knows more
     while (this.sheet.children.length > after) this.sheet.lastChild.remove();
     this.sheet.append(...pairs.map((pair) => this.pair(pair)));
     this.more.hidden = next === null;
