@@ -10,7 +10,7 @@ import difflib
 import math
 import unicodedata
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from models.errors import BadInput
 
@@ -21,7 +21,7 @@ Absent = TypeVar("Absent", int, None)
 AbsentReal = TypeVar("AbsentReal", float, None)
 
 
-def text(data: Mapping[object, object], name: str, limit: int, field: str | None = None) -> str:
+def text(data: Mapping[Any, Any], name: str, limit: int, field: str | None = None) -> str:
     """The text of a field without spaces around it; "" when absent. Line breaks and tabs are kept, line breaks as \\n."""
     field = field or name
     value = data.get(name)
@@ -43,7 +43,7 @@ def text(data: Mapping[object, object], name: str, limit: int, field: str | None
     return value.strip() if any(unicodedata.category(character)[0] not in "ZC" for character in value) else ""
 
 
-def one_of(data: Mapping[object, object], name: str, choices: Iterable[str], default: str, kind: str) -> str:
+def one_of(data: Mapping[Any, Any], name: str, choices: Iterable[str], default: str, kind: str) -> str:
     """One of `choices`; `kind` is what they are called in a message (plural)."""
     value = data.get(name)
     if value is None:
@@ -57,7 +57,7 @@ def one_of(data: Mapping[object, object], name: str, choices: Iterable[str], def
     return value
 
 
-def whole(data: Mapping[object, object], name: str, low: int, high: int, default: Absent, of: str = "") -> int | Absent:
+def whole(data: Mapping[Any, Any], name: str, low: int, high: int, default: Absent, of: str = "") -> int | Absent:
     """A whole number in low..high, or `default`."""
     value = data.get(name)
     return default if value is None else whole_value(value, name, low, high, of)
@@ -77,7 +77,7 @@ def whole_value(value: object, field: str, low: int, high: int, of: str = "") ->
 
 
 def real(
-    data: Mapping[object, object], name: str, low: float, high: float, default: AbsentReal, field: str | None = None, of: str = ""
+    data: Mapping[Any, Any], name: str, low: float, high: float, default: AbsentReal, field: str | None = None, of: str = ""
 ) -> float | AbsentReal:
     """A finite number in low..high, or `default`."""
     field = field or name

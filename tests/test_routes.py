@@ -27,11 +27,12 @@ JOB = {
     "id", "state", "prompt", "tier", "family", "card", "request", "created", "started", "finished", "error", "draft", "keep", "done",
     "step", "steps", "eta", "parent", "images", "person", "shared", "priority", "paused", "not_before", "position",
     "cached", "served", "profile", "profile_version", "ladder", "round", "rounds", "passed", "outcome", "funnel",
+    "template", "template_version", "brand",
 }  # fmt: skip
 IMAGE = {
     "id", "job", "number", "seed", "state", "width", "height", "url", "thumb", "verdict", "reasons", "kept_by_person", "rank", "scores",
     "tier", "card", "prompt", "created", "parent", "children", "steps", "guidance", "seconds", "rating", "note",
-    "tags", "boards", "trashed", "shared", "person", "mine", "served_from", "pinned", "stage", "round", "finished", "comments",
+    "tags", "boards", "trashed", "shared", "person", "mine", "served_from", "pinned", "stage", "round", "finished", "comments", "processed",
 }  # fmt: skip
 SCORE = {"dimension", "value", "threshold", "bound", "passed", "hard", "note", "scorer", "version", "percentile", "title", "unit", "better"}
 
@@ -317,7 +318,7 @@ def test_every_browser_sees_steps_previews_pictures_scores_and_the_end(start_stu
             pictures = {image["id"]: image for image in browser.named("image")}
             assert sorted(image["verdict"] for image in pictures.values()) == ["kept", "spare"]
             assert set(pictures[1]["scores"][0]) == SCORE
-            assert [data["device"]["state"] for data in browser.named("device")][-1] == "ready"
+            wait_for(lambda browser=browser: browser.named("device")[-1]["device"]["state"] == "ready", "the device to be told ready")
             assert "images" not in browser.named("job")[-1]
         studio.keep(1, False)
         wait_for(lambda: two[0].named("image")[-1]["kept_by_person"] is False, "a person's word to reach the page")

@@ -174,7 +174,8 @@ def _place(store: Store, job: int, dimension: str) -> float | None:
         "SELECT scores.value, EXISTS (SELECT 1 FROM images AS final WHERE final.job_id = images.job_id AND final.parent = images.id)"
         " OR images.verdict = 'kept' AS chosen FROM images JOIN scores ON scores.image_id = images.id AND scores.dimension = ?"
         " WHERE images.job_id = ? AND images.round = 0 AND scores.value IS NOT NULL AND scores.hard IS NULL"
-        " AND (images.stage = 'draft' OR NOT EXISTS (SELECT 1 FROM images AS draft WHERE draft.job_id = images.job_id AND draft.stage = 'draft'))",
+        " AND (images.stage = 'draft'"
+        " OR NOT EXISTS (SELECT 1 FROM images AS draft WHERE draft.job_id = images.job_id AND draft.stage = 'draft'))",
         [dimension, job],
     ).fetchall()
     chosen = [row["value"] for row in rows if row["chosen"]]
