@@ -168,8 +168,8 @@ class Menu extends Dialog {
       this.close();
       run();
     };
-    return set(h("button", { type: "button", class: "cs-choice", onclick: choose, data: { key } },
-      h("kbd", { text: key }), h("span", { class: "cs-choice-text", text }), h("span", { class: "cs-choice-note", text: note })), { "aria-disabled": can ? null : "true", "aria-keyshortcuts": key });
+    return set(h("button", { type: "button", class: "cs-bring-choice", onclick: choose, data: { key } },
+      h("kbd", { text: key }), h("span", { class: "cs-bring-text", text }), h("span", { class: "cs-bring-note", text: note })), { "aria-disabled": can ? null : "true", "aria-keyshortcuts": key });
   }
 
   key(event) {
