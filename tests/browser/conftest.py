@@ -88,7 +88,7 @@ class Launched:
             return False
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def launched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launched]:
     studio = Launched(tmp_path_factory.mktemp("browser") / "data")
     studio.start()
