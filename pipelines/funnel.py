@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pipelines.tasks import Stage
 
 PLENTY = 10**9  # more than any request draws
+# While drafting, a final is reckoned at so many times its cost: one slow batch must not leave drafts that nothing can be made of.
+MARGIN = 1.5
 Same = Callable[[int, int], bool]  # whether two pictures, by their numbers, are nearly the same one
 
 
@@ -196,14 +198,14 @@ class _Spent:
 
     def drafts_left(self, finals: int) -> tuple[int, str]:
         """How many more drafts it allows when `finals` of them are to be finished, and which budget it is that ends them."""
-        return self._left(finals if self._goal.ladder else 0, self._draft)
+        return self._left(finals if self._goal.ladder else 0, self._draft, MARGIN)
 
-    def _left(self, finals: int, each: float) -> tuple[int, str]:
+    def _left(self, finals: int, each: float, margin: float = 1.0) -> tuple[int, str]:
         left = [(PLENTY, "")]
         if self._goal.images is not None:
             left.append((self._goal.images - self._images - finals, f"the budget of {self._goal.images} pictures was spent"))
         if self._goal.seconds is not None:
-            rest = self._goal.seconds - self._seconds - finals * self._final
+            rest = self._goal.seconds - self._seconds - finals * self._final * margin
             # Nothing is begun that the rest would not last for; while no cost is known yet, anything left is enough.
             count = math.floor(rest / each) if each else PLENTY if rest > 0 else 0
             left.append((count, f"the budget of {self._goal.seconds:g} s was spent"))

@@ -99,12 +99,11 @@ def test_without_a_ladder_new_seeds_are_drawn_at_the_tiers_quality(start_studio)
 
 
 def test_a_budget_of_seconds_drops_what_it_would_not_last_for(start_studio):
-    studio = start_studio(seconds=0.05)
-    job = ended(studio, studio.submit(ASKED | {"draft": 240, "keep": 1, "budget": {"seconds": 3}})["id"])
+    studio = start_studio(seconds=0.2)  # so that what a busy machine adds is little beside it
+    job = ended(studio, studio.submit(ASKED | {"draft": 240, "keep": 1, "budget": {"seconds": 6}})["id"])
     drafts = [image for image in of_stage(job, "draft") if image["state"] == "drawn"]
     assert job["state"] == "done" and 8 <= len(drafts) < 240
-    assert sum(image["seconds"] for image in drafts) < 3, job["outcome"]
-    print(job["outcome"], job["funnel"], len(drafts), sum(image["seconds"] for image in drafts))
+    assert sum(image["seconds"] for image in drafts) < 6, job["outcome"]
     assert job["passed"] == 1 and of_stage(job, "final")[-1]["verdict"] == "kept"
 
 
