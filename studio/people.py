@@ -87,7 +87,8 @@ class People:
         self._studio.sessions.close_all(row["name"], but=who.session if row["name"] == who.name else "")
 
     def remove(self, name: str, data: Mapping[Any, Any], who: Who) -> Json:
-        """Their sessions end at once. `to`: who gets their pictures, jobs and boards; null keeps them under their name."""
+        """Their sessions end at once. `to`: who gets their pictures, jobs, boards, batches, experiments, grids and seeds; null keeps them
+        under their name, and nothing more is drawn for them."""
         _admin(who)
         gone = self._person(name)["name"]
         if gone == who.name:
@@ -101,6 +102,8 @@ class People:
             db.execute("UPDATE projects SET owner = ? WHERE owner = ?", [who.name, gone])
             if to is not None:
                 hand_over(db, gone, to)
+            else:
+                hold_all(db, gone)
         self._studio.sessions.close_all(gone)
         still_open = "SELECT id FROM jobs WHERE person = ? AND state IN ('queued', 'running')"
         for row in self._store.db.execute(still_open, [to or gone]).fetchall():
@@ -108,6 +111,7 @@ class People:
                 self._cancel(row["id"], who)
             else:
                 self._studio.queue_changed([row["id"]])
+        self._studio.batches.runner.wake()
         return self.one(gone, who)
 
     def restore(self, name: str, data: Mapping[Any, Any], who: Who) -> Json:
@@ -169,7 +173,7 @@ class People:
             raise NotYours("This project is looked after by somebody else.", "", f"Ask {row['owner']}.")
         members = self._members(name)
         with self._store.write() as db:
-            for table in ("images", "jobs", "boards"):
+            for table in ("images", "jobs", "boards", "experiments"):
                 db.execute(f"UPDATE {table} SET shared = NULL WHERE shared = ?", [name])
             db.execute("DELETE FROM members WHERE project = ?", [name])
             db.execute("DELETE FROM projects WHERE name = ?", [name])
@@ -261,9 +265,15 @@ def add_person(db: sqlite3.Connection, name: str, title: str, password: str, adm
 
 
 def hand_over(db: sqlite3.Connection, giver: str, taker: str) -> None:
-    """Everything of `giver`'s becomes `taker`'s, inside the caller's transaction. Boards of the same name say whose they were."""
-    for table in ("jobs", "images", "pins"):
+    """Everything of `giver`'s becomes `taker`'s, inside the caller's transaction. Boards of the same name say whose they were.
+
+    What people said (verdicts, votes, comments) and who wrote a version stay under the name of whoever it was.
+    """
+    for table in ("jobs", "images", "pins", "batches", "catalogues", "experiments", "grids"):
         db.execute(f"UPDATE {table} SET person = ? WHERE person = ?", [taker, giver])
+    # A seed that both have pinned is the taker's already, with their title.
+    db.execute("UPDATE OR IGNORE seeds SET person = ? WHERE person = ?", [taker, giver])
+    db.execute("DELETE FROM seeds WHERE person = ?", [giver])
     # Their jobs start from them; what the taker brought too is theirs already.
     db.execute("UPDATE OR REPLACE uploads SET person = ? WHERE person = ?", [taker, giver])
     for board in db.execute("SELECT id, name FROM boards WHERE person = ?", [giver]).fetchall():
@@ -272,6 +282,12 @@ def hand_over(db: sqlite3.Connection, giver: str, taker: str) -> None:
             name, number = f"{board['name']} ({giver}{f' {number}' if number > 1 else ''})", number + 1
         place = "(SELECT coalesce(max(position), 0) + 1 FROM boards WHERE person = ?)"
         db.execute(f"UPDATE boards SET person = ?, name = ?, position = {place} WHERE id = ?", [taker, name, taker, board["id"]])
+
+
+def hold_all(db: sqlite3.Connection, person: str) -> None:
+    """Pauses what would go on asking for pictures in a person's name, inside the caller's transaction."""
+    db.execute("UPDATE batches SET paused = 1, why = ? WHERE person = ? AND NOT paused", [f"{person} was removed.", person])
+    db.execute("UPDATE experiments SET state = 'paused' WHERE person = ? AND state = 'running'", [person])
 
 
 def read_name(data: Mapping[Any, Any]) -> str:

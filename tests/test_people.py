@@ -137,6 +137,78 @@ def test_a_removed_person_s_things_can_be_handed_over(guarded, two):
     post(ada, f"/api/images/{job['images'][0]['id']}/keep", keep=True)  # hers in every way
 
 
+DESIGN = {
+    "title": "Steps", "pairs": 12, "rows": [{"prompt": "a red mug"}],
+    "sides": [{"title": "few", "fields": {"steps": 2}}, {"title": "many", "fields": {"steps": 4}}],
+}  # fmt: skip
+GRID = {"title": "Steps", "base": {"prompt": "a red mug", "keep": 1}, "x": {"field": "steps", "values": "2, 4"}}
+SETUP = {"columns": {"prompt": "prompt"}, "fields": {"draft": 1, "keep": 1}}
+
+
+def furnish(client: httpx.Client, image: int) -> dict[str, int]:
+    """A batch under way, an experiment that runs, a grid and a seed; their ids."""
+    raw = {"Content-Type": "application/octet-stream"}
+    catalogue = client.post("/api/batches/catalogues?name=a.csv", content=b"prompt\na red mug\na blue bowl\n", headers=raw).json()["id"]
+    experiment = post(client, "/api/experiments", 201, design=DESIGN)["id"]
+    post(client, f"/api/experiments/{experiment}/start")
+    return {
+        "catalogue": catalogue, "experiment": experiment, "grid": post(client, "/api/grids", 201, **GRID)["id"],
+        "batch": post(client, "/api/batches", 201, catalogue=catalogue, **SETUP)["id"],
+        "seed": post(client, "/api/seeds", 201, image=image, title="bob's")["id"],
+    }  # fmt: skip
+
+
+def ways(ids: dict[str, int]) -> list[str]:
+    return [
+        f"/api/batches/catalogues/{ids['catalogue']}", f"/api/batches/{ids['batch']}", f"/api/batches/{ids['batch']}/rows",
+        f"/api/experiments/{ids['experiment']}", f"/api/grids/{ids['grid']}", f"/api/seeds/{ids['seed']}/picture.webp",
+    ]  # fmt: skip
+
+
+def test_batches_experiments_grids_and_seeds_go_with_their_pictures(guarded, two):
+    ada, bob = two
+    job = drawn(guarded, bob)
+    image = job["images"][0]["id"]
+    ids = furnish(bob, image)
+    assert [bob.get(path).status_code for path in ways(ids)] == [200] * 6
+    assert [ada.get(path).status_code for path in ways(ids)] == [404] * 6
+    post(ada, "/api/people/bob/remove", to="ada")
+    assert [ada.get(path).status_code for path in ways(ids)] == [200] * 6
+    # Hers in every way: she goes on with what bob had begun.
+    assert ada.get(f"/api/experiments/{ids['experiment']}").json()["mine"] is True
+    assert ada.get("/api/batches").json()["batches"][0]["state"] == "running"
+    assert post(ada, f"/api/batches/{ids['batch']}/pause")["state"] == "paused"
+    assert post(ada, f"/api/experiments/{ids['experiment']}/stop")["finding"] == "stopped"
+    post(ada, f"/api/grids/{ids['grid']}/cancel")
+    [version] = ada.get(f"/api/batches/{ids['batch']}").json()["versions"]
+    assert version["person"] == "bob"  # who wrote it does not change
+    for table in ("batches", "catalogues", "experiments", "grids", "seeds"):
+        assert guarded.store.db.execute(f"SELECT count(*) FROM {table} WHERE person = 'bob'").fetchone()[0] == 0, table
+
+
+def test_a_seed_that_both_have_pinned_stays_the_taker_s(guarded, two):
+    ada, bob = two
+    image = drawn(guarded, bob)["images"][0]["id"]
+    post(bob, f"/api/images/{image}/share", **{"with": "*"})
+    for client, title in ((ada, "ada's"), (bob, "bob's")):
+        post(client, "/api/seeds", 201, image=image, title=title)
+    post(ada, "/api/people/bob/remove", to="ada")
+    assert [one["title"] for one in ada.get("/api/seeds").json()["seeds"]] == ["ada's"]
+
+
+def test_nothing_more_is_drawn_for_a_person_who_is_gone(guarded, two):
+    ada, bob = two
+    ids = furnish(bob, drawn(guarded, bob)["images"][0]["id"])
+    post(ada, "/api/people/bob/remove")
+    db = guarded.store.db
+    assert db.execute("SELECT count(*) FROM jobs WHERE person = 'bob' AND state IN ('queued', 'running')").fetchone()[0] == 0
+    guarded.batches.runner.look()
+    guarded.experimenter.advance(ids["experiment"])
+    assert db.execute("SELECT count(*) FROM jobs WHERE person = 'bob' AND state IN ('queued', 'running')").fetchone()[0] == 0
+    row = db.execute("SELECT paused, why FROM batches WHERE id = ?", [ids["batch"]]).fetchone()
+    assert (row["paused"], row["why"]) == (1, "bob was removed.")
+
+
 def test_shared_with_everyone_and_taken_back(guarded, two):
     ada, bob = two
     job = drawn(guarded, bob)
