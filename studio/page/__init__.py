@@ -38,6 +38,7 @@ def build(studio: Studio) -> gr.Blocks:
     with gr.Blocks(title="Contact Sheet", analytics_enabled=False, fill_width=True) as page:
         with gr.Row(elem_id="cs-header"):
             header.build_name()
+            # "wrap" keeps Gradio from hiding tabs in a menu; shell.css has them in one line.
             with gr.Tabs(elem_id="cs-tabs", overflow_behavior="wrap"):
                 header.build_tiers(tiers)
                 templates.build()
@@ -49,6 +50,7 @@ def build(studio: Studio) -> gr.Blocks:
                 quality.build()
                 models.build()
                 settings.build()
+            header.build_more()
             header.build_status()
             settings.build_account()
         # Outside the tabs, for a component has one parent: a tier's tab only sets the tier of this one form.

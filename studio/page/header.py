@@ -14,7 +14,7 @@ MARK = """<svg viewBox="0 0 20 20" aria-hidden="true"><path d="M2 3h16v14H2z"/>
 
 
 def build_name() -> None:
-    gr.HTML(f'<h1 class="cs-name">{MARK}Contact Sheet</h1>', elem_id="cs-name", js_on_load=None, apply_default_css=False)
+    gr.HTML(f'<h1 class="cs-name">{MARK}<span>Contact Sheet</span></h1>', elem_id="cs-name", js_on_load=None, apply_default_css=False)
 
 
 def build_tiers(tiers: Sequence[dict[str, Any]]) -> None:
@@ -23,6 +23,11 @@ def build_tiers(tiers: Sequence[dict[str, Any]]) -> None:
         with gr.Tab(tier["title"], id=tier["name"], elem_id=f"cs-tab-{tier['name']}") as tab:
             element("cs-facts", tier=tier["name"])
         tell_tab(tab, tier["name"])
+
+
+def build_more() -> None:
+    """What shows, and scrolls to, the tabs that do not fit."""
+    element("cs-more", id="cs-more")
 
 
 def build_status() -> None:

@@ -21,12 +21,14 @@ import { CsBatch } from "./batch.js";
 import { CsSheet } from "./sheet.js";
 import { studio } from "./studio.js";
 import { CsTemplates } from "./templates.js";
+import { CsMore } from "./tabs.js";
 import "./help.js";
 
 startMotion();
 startDrops();
 document.documentElement.dataset.csTab = "tier";
 customElements.define("cs-motion", CsMotion);
+customElements.define("cs-more", CsMore);
 customElements.define("cs-status", CsStatus);
 customElements.define("cs-facts", CsFacts);
 customElements.define("cs-form", CsForm);

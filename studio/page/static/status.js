@@ -26,7 +26,7 @@ export class CsStatus extends HTMLElement {
     this.dot.dataset.state = device.state;
     this.text.textContent = [device.words, device.state].filter(Boolean).join(" · ");
     this.queued.textContent = [queued ? `${queued} queued` : "", paused ? "paused" : ""].filter(Boolean).join(", ");
-    this.button.title = [device.note, paused, "Show the queue"].filter(Boolean).join("\n");
+    this.button.title = [this.text.textContent, device.note, paused, "Show the queue"].filter(Boolean).join("\n");
     this.say(paused ? `The queue is paused. ${paused}` : device.state === "down" ? device.note : "");
   }
 
