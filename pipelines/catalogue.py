@@ -205,7 +205,7 @@ def _read_json(text: str, notes: tuple[str, ...]) -> Catalogue:
             columns[name] = None
             if isinstance(value, dict | list):
                 problems.append(Problem(line, name, f"This is {shown(value)}; a cell is text, a number, true or false."))
-            elif cell := _cell(_json_text(value), line, name, problems):
+            elif cell := read_cell(_json_text(value), line, name, problems):
                 cells[name] = cell
         if cells:
             rows.append(Row(line, cells))
@@ -279,7 +279,7 @@ def _table(kind: str, unit: str, records: Iterable[tuple[int, list[str]]], notes
                 if words.strip():
                     said = f"{shown(words)} stands in column {place + 1}, which has no name."
                     problems.append(Problem(line, "", said))
-            elif cell := _cell(words, line, name, problems):
+            elif cell := read_cell(words, line, name, problems):
                 cells[name] = cell
         rows.append(Row(line, cells))
     if not header:
@@ -309,7 +309,7 @@ def _column(words: str, place: str) -> str:
     return name
 
 
-def _cell(words: str, line: int, column: str, problems: list[Problem]) -> str:
+def read_cell(words: str, line: int, column: str, problems: list[Problem]) -> str:
     """A cell's text; "" where there is none, or none that can be used, which is a problem of its row."""
     words = words.replace("\r\n", "\n").replace("\r", "\n").strip()
     if len(words) > CELL_LIMIT:

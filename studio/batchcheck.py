@@ -32,7 +32,8 @@ class Line:
 
 @dataclass
 class Outlook:
-    """What a check found. good: the lines that can be drawn. problems: {line, column, template, what, field}."""
+    """What a check found. good: the lines that can be drawn. problems: {line, column, template, what, field, cell}; column and
+    cell are "" where the row as a whole is meant, or what holds for all rows."""
 
     good: list[Line] = field(default_factory=list)
     problems: list[Json] = field(default_factory=list)
@@ -62,7 +63,7 @@ class Check:
         """rows: {"line", "cells"}; known: problems that reading the file found, {"line", "column", "what"}."""
         found = Outlook()
         broken = {problem["line"] for problem in known}
-        found.problems += [{**problem, "template": "", "field": ""} for problem in known]
+        found.problems += [{**problem, "template": "", "field": "", "cell": ""} for problem in known]
         for line in self._lines(rows):
             if line.line in broken:
                 found.bad.add((line.line, line.place))
@@ -136,7 +137,9 @@ class Check:
         target = name if name in self._setup.columns else name.split(".")[0]
         template = self._setup.templates[line.place].name if self._setup.templates else ""
         what = " ".join(part for part in (error.what, error.why, error.todo) if part)
-        return {"line": line.line, "column": self._setup.columns.get(target, ""), "template": template, "what": what, "field": name}
+        column = self._setup.columns.get(target, "")
+        cell = line.cells.get(column, "")
+        return {"line": line.line, "column": column, "template": template, "what": what, "field": name, "cell": cell}
 
     def _view(self, line: Line, made: Request) -> Json:
         template = self._setup.templates[line.place].name if self._setup.templates else ""

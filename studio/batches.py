@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,8 +39,14 @@ class Batches:
     # Making one.
 
     def check(self, data: Mapping[Any, Any], who: Who) -> Json:
-        """What would come of a batch, and every row's problems. Raises NotFound, BadInput for what is wrong with the batch as a whole."""
-        body, _, outlook = self._checked(data, who)
+        """What would come of a batch, and every row's problems; with `lines`, of these rows alone, which is quicker by as much.
+
+        Raises NotFound, BadInput for what is wrong with the batch as a whole.
+        """
+        lines = data.get("lines")
+        if lines is not None and not (isinstance(lines, list) and all(isinstance(line, int) for line in lines)):
+            raise BadInput("lines", f"lines must be a list of numbers; this is {shown(lines)}.")
+        body, _, outlook = self._checked(data, who, lines)
         return outlook.view(len(body["rows"]))
 
     def create(self, data: Mapping[Any, Any], who: Who) -> Json:
@@ -202,9 +208,11 @@ class Batches:
         check = Check(self._studio, setup, json.loads(batch["pictures"]), who)
         return check.request(json.loads(row["cells"]), row["place"], row["attempt"])
 
-    def _checked(self, data: Mapping[Any, Any], who: Who) -> tuple[Json, Setup, Outlook]:
+    def _checked(self, data: Mapping[Any, Any], who: Who, lines: Collection[int] | None = None) -> tuple[Json, Setup, Outlook]:
         row = batches.catalogue_row(self._store, whole(data, "catalogue", 1, LARGEST_ID, 0), who)
         body = json.loads(row["body"])
+        if lines is not None:
+            body |= {name: [one for one in body[name] if one["line"] in lines] for name in ("rows", "problems")}
         uses = read_setup({**data, "columns": {}, "fields": {"prompt": "-"}}, body["columns"]).templates
         variables = self._variables({"templates": [one.to_dict() for one in uses]})
         setup = read_setup(data, body["columns"], variables)

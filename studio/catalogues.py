@@ -2,19 +2,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.errors import BadInput, StudioError
+from models.errors import BadInput, NotFound, StudioError
 from pipelines.batch import guess_columns, read_setup
-from pipelines.catalogue import FILE_LIMIT, read_catalogue
-from pipelines.fields import shown, text
+from pipelines.catalogue import CELL_LIMIT, FILE_LIMIT, Problem, read_catalogue, read_cell
+from pipelines.fields import listed, shown, text
 from pipelines.request import UPLOAD
 from studio.batchcheck import template_of
 from studio.imports import SUFFIXES
 from studio.settings import NotYours
 from studio.store import batches
+from studio.store.jobs import LARGEST_ID, NotNow
 from studio.store.people import Who
 
 if TYPE_CHECKING:
@@ -68,6 +69,56 @@ class Catalogues:
             "problem_count": len(body["problems"]), "pictures": len(json.loads(row["pictures"])),
             "files": self._files(body, json.loads(row["pictures"])),
         }  # fmt: skip
+
+    def rows(self, catalogue: int, who: Who, after: int = 0, limit: int = FIRST_ROWS, lines: Collection[int] = ()) -> Json:
+        """Rows after the line `after`, or of `lines` alone, as they stand; `next`: where it goes on, None at the end. Raises NotFound."""
+        body = json.loads(batches.catalogue_row(self._store, catalogue, who)["body"])
+        limit = max(1, min(limit, SHOWN))
+        left = [row for row in body["rows"] if row["line"] > after and (not lines or row["line"] in lines)]
+        shown_rows = left[:limit]
+        numbers = {row["line"] for row in shown_rows}
+        problems = [one for one in body["problems"] if one["line"] in numbers]
+        return {"rows": shown_rows, "problems": problems, "next": shown_rows[-1]["line"] if len(left) > limit else None, "left": len(left)}
+
+    def change_row(self, catalogue: int, line: int, data: Mapping[Any, Any], who: Who) -> Json:
+        """{"cells": {column: text}}: what a row says from now on; the row. Raises NotFound, BadInput."""
+        given = data.get("cells")
+        if not isinstance(given, Mapping) or not given:
+            raise BadInput("cells", f'cells must be like {{"product": "a red mug"}}; this is {shown(given)}.')
+        batches.catalogue_row(self._store, catalogue, who)
+        with self._store.write():  # two cells changed at once are both kept
+            body = json.loads(batches.catalogue_row(self._store, catalogue, who)["body"])
+            row = next((one for one in body["rows"] if one["line"] == line), None)
+            if row is None:
+                raise NotFound(f"This catalogue has no {body['unit']} {line}.")
+            cells = dict(row["cells"])
+            for column in given:
+                if column not in body["columns"]:
+                    raise BadInput("cells", f"The catalogue has no column {shown(column)}.", f"It has {listed(body['columns'][:20])}.")
+                words, problems = text(given, column, CELL_LIMIT, f"cells.{column}"), list[Problem]()
+                cells[column] = read_cell(words, line, column, problems)
+                if problems:
+                    raise BadInput(f"cells.{column}", problems[0].what)
+            row["cells"] = {column: cells[column] for column in body["columns"] if cells.get(column)}
+            # What reading the file found wrong with these cells is mended; a row as a whole is, by any change a person makes to it.
+            body["problems"] = [one for one in body["problems"] if one["line"] != line or one["column"] not in ("", *given)]
+            batches.change_catalogue(self._store, catalogue, body)
+        return row
+
+    def of_batch(self, batch: int, who: Who) -> Json:
+        """A catalogue of a batch's rows as they stand by now, and its setup: the start of a new one. Raises NotFound, NotNow."""
+        row = batches.batch_row(self._store, batch, who)
+        if row["kind"] != "catalogue":
+            raise NotNow("This batch was not made from a catalogue.", "Its rows are variations of a brief.")
+        _, setup = batches.setup_of(self._store, batch)
+        rows: dict[int, Json] = {}
+        for one in batches.rows_of(self._store, batch, limit=LARGEST_ID):  # a row with several templates has the same line
+            rows.setdefault(one["line"], {"line": one["line"], "cells": json.loads(one["cells"])})
+        columns = json.loads(row["columns"])
+        ordered = [rows[line] for line in sorted(rows)]
+        body = {"kind": "batch", "unit": row["unit"], "columns": columns, "notes": [], "rows": ordered, "problems": []}
+        made = batches.add_catalogue(self._store, row["source"] or row["title"], body, who, json.loads(row["pictures"]))
+        return {"catalogue": self.view(made, who), "setup": setup, "title": row["title"]}
 
     def guess(self, catalogue: int, data: Mapping[Any, Any], who: Who) -> Json:
         """Which column probably goes where, for the templates named. Raises NotFound, BadInput."""

@@ -100,8 +100,28 @@ class Experiments:
             "changes": _changes(requests[0], requests[1]),
         }
 
+    def changes(self, experiment: int, old: int, new: int, who: Who) -> list[Json]:
+        """What differs between two versions of a design, by key in the order of the newer one."""
+        experiments.row_of(self._store, experiment, who)
+        was, now = (_flat(experiments.design_json(self._store, experiment, version)) for version in (old, new))
+        keys = [*now, *(key for key in was if key not in now)]
+        return [{"key": key, "old": was.get(key), "new": now.get(key)} for key in keys if was.get(key) != now.get(key)]
+
+    def restore_version(self, experiment: int, data: Mapping[Any, Any], who: Who) -> Json:
+        """{"version", "note"}: a draft's next version, which says what an earlier one said."""
+        version = whole(data, "version", 1, LARGEST_ID, None)
+        if version is None:
+            raise BadInput("version", "The version to restore is missing.")
+        row = experiments.row_of(self._store, experiment, who, own=True)
+        design = experiments.design_json(self._store, experiment, version)
+        note = text(data, "note", NOTE_LIMIT) or f"Restored version {version}"
+        return self.save(experiment, {"design": design, "note": note, "base": row["version"]}, who)
+
     def save(self, experiment: int | None, data: Mapping[Any, Any], who: Who) -> Json:
-        """{"design", "note", "base"}: a new experiment, or the next version of a draft. base: the version it was made from."""
+        """{"design", "note", "base"}: a new experiment, or the next version of a draft. base: the version it was made from.
+
+        What says the same as the newest version, and brings no note, is no version of its own.
+        """
         design = self._maker.read(self._pinned(data.get("design")), self._new_seed())
         note, base = text(data, "note", NOTE_LIMIT), whole(data, "base", 0, LARGEST_ID, None)
         if experiment is None:
@@ -115,7 +135,8 @@ class Experiments:
                 if base is not None and base != row["version"]:
                     what = f"This experiment is at version {row['version']} by now; you started from {base}."
                     raise NotNow(what, "Somebody has saved it meanwhile.", "Look at what they changed, and make your change again.")
-                experiments.save(db, experiment, design.to_dict(), who, note)
+                if note or design.to_dict() != experiments.design_json(self._store, experiment, row["version"]):
+                    experiments.save(db, experiment, design.to_dict(), who, note)
         return self._changed(experiment, who)
 
     def duplicate(self, experiment: int, who: Who) -> Json:
@@ -304,6 +325,19 @@ def _same(a: Request, b: Request) -> bool:
 def _drawn_by(request: Request) -> Json:
     """What of a request has to do with what is drawn and how it is judged."""
     return {name: value for name, value in request.to_dict().items() if name not in ("note", "template", "values", "brand", "source")}
+
+
+def _flat(data: Any, name: str = "") -> dict[str, str]:
+    """A design by dotted keys, empty ones left out: "sides.a.fields.steps": "4", "rows.2.prompt": "a blue vase"."""
+    if isinstance(data, Mapping):
+        if set(data) == {"name", "version"}:  # a template
+            return {name: f"{data['name']}, version {data['version']}"}
+        return {key: words for part, inner in data.items() for key, words in _flat(inner, f"{name}.{part}" if name else str(part)).items()}
+    if isinstance(data, list) and any(isinstance(one, Mapping) for one in data):
+        marks = "ab" if name == "sides" else range(1, len(data) + 1)
+        return {key: words for mark, inner in zip(marks, data, strict=True) for key, words in _flat(inner, f"{name}.{mark}").items()}
+    words = ", ".join(map(str, data)) if isinstance(data, list) else f"{data:g}" if isinstance(data, float) else str(data)
+    return {name: words} if data not in (None, "", []) else {}
 
 
 def _changes(a: Request, b: Request) -> list[Json]:

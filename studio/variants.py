@@ -166,6 +166,12 @@ class Variants:
         brief = json.loads(row["brief"])
         return self._proposal(axes, chosen) | brief | {"axes": [_axis_view(axis) for axis in axes], "parent": batch, "title": row["title"]}
 
+    def same(self, batch: int, who: Who) -> Json:
+        """The variations of a batch as they were, as `plan` gives them, with their brief: the start of a new one. Raises NotFound."""
+        row = self._of(batch, who)
+        axes, rows = self._axes_of(batch), batches.rows_of(self._store, batch, limit=COUNT_LIMIT * 4)
+        return self._proposal(axes, [_choice(axes, one) for one in rows]) | json.loads(row["brief"]) | {"title": row["title"]}
+
     # How it is done.
 
     def _of(self, batch: int, who: Who) -> sqlite3.Row:

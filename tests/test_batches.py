@@ -89,6 +89,54 @@ def test_every_row_s_error_is_listed_before_anything_runs(studio):
     assert studio.jobs() == []  # nobody has looked yet
 
 
+def test_a_row_is_mended_before_anything_runs(studio, door):
+    catalogue = bring(studio, b"name,shade,size\nmug,red,1:1,what\nbowl,notacolour,1:1\nbox,=1/0,1:1\nvase,#REF!,1:1\n")
+    asked, at = hero(catalogue), f"/api/batches/catalogues/{catalogue}/rows"
+    found = door.post("/api/batches/check", json=asked).json()["problems"]
+    assert [(one["line"], one["column"], one["cell"]) for one in found] == [
+        (2, "", ""), (3, "shade", "notacolour"), (4, "shade", "=1/0"), (5, "shade", ""),
+    ]  # fmt: skip
+    assert door.post(f"{at}/3", json={"cells": {"shade": " teal "}}).json()["cells"] == {"name": "bowl", "shade": "teal", "size": "1:1"}
+    assert [one["line"] for one in door.post("/api/batches/check", json=asked).json()["problems"]] == [2, 4, 5]
+    one = door.post("/api/batches/check", json=asked | {"lines": [3]}).json()
+    assert (one["rows"], one["good"], one["problems"]) == (1, 1, [])
+    for line, cells in ((2, {"size": "1:1"}), (4, {"shade": ""}), (5, {"shade": "blue"})):
+        assert door.post(f"{at}/{line}", json={"cells": cells}).status_code == 200
+    assert door.post("/api/batches/check", json=asked).json()["problems"] == []
+    page = door.get(at, params={"after": 2, "limit": 2}).json()
+    assert ([row["line"] for row in page["rows"]], page["next"]) == ([3, 4], 4)
+    assert [row["line"] for row in door.get(at, params={"lines": "2,5,x"}).json()["rows"]] == [2, 5]
+    made = studio.batches.create(asked, LOCAL)
+    assert [row["cells"].get("shade") for row in studio.batches.rows(made["id"], LOCAL)["rows"]] == ["red", "teal", None, "blue"]
+    refused = (({"nothing": "x"}, "cells"), ({"shade": "#N/A"}, "cells.shade"), ({}, "cells"), ({"shade": 3}, "cells.shade"))
+    for cells, field in refused:
+        answer = door.post(f"{at}/3", json={"cells": cells})
+        assert (answer.status_code, answer.json()["error"]["field"]) == (422, field)
+    assert door.post(f"{at}/99", json={"cells": {"shade": "red"}}).status_code == 404
+    with pytest.raises(NotFound):
+        studio.catalogues.change_row(catalogue, 3, {"cells": {"shade": "red"}}, ADA)
+
+
+def test_a_batch_s_setup_begins_a_new_one(studio, door):
+    catalogue = bring(studio, b"name,shade\nmug,red\nbowl,teal\n")
+    uses = [{"name": "ecommerce-hero"}, {"name": studio.templates.names()[0]}]
+    asked = hero(catalogue, templates=uses, label="name", off_peak={"from": "22:00", "until": "06:00"}, paused=True)
+    made = studio.batches.create(asked | {"fields": {"draft": 3, "keep": 1, "steps": 7}}, LOCAL)
+    studio.batches.change_row(made["id"], 1, {"cells": {"shade": "blue"}}, LOCAL)
+    start = door.post(f"/api/batches/{made['id']}/setup", json={})
+    assert start.status_code == 201
+    again = start.json()
+    assert again["title"] == "autumn" and again["catalogue"]["name"] == "autumn.csv" and again["catalogue"]["id"] != catalogue
+    assert [row["cells"] for row in again["catalogue"]["first"]] == [{"name": "mug", "shade": "blue"}, {"name": "bowl", "shade": "teal"}]
+    setup = again["setup"]
+    assert setup["fields"] == {"draft": 3, "keep": 1, "steps": 7} and setup["off_peak"] == {"from": "22:00", "until": "06:00"}
+    assert [use["version"] for use in setup["templates"]] == [0, 0]
+    second = studio.batches.create(setup | {"catalogue": again["catalogue"]["id"]}, LOCAL)
+    assert second["rows"] == 4 and second["setup"] == setup
+    with pytest.raises(NotFound):
+        studio.catalogues.of_batch(made["id"], ADA)
+
+
 def test_what_safety_stops_is_a_row_s_problem_and_no_incident(studio):
     catalogue = bring(studio, b"prompt\na red mug\na corpse in a red mug\n")
     asked = {"catalogue": catalogue, "columns": {"prompt": "prompt"}}

@@ -334,6 +334,27 @@ def test_drafts_have_versions_and_what_has_begun_does_not_change(studio, door):
     assert ask(door.post(f"{at}/restore", json={}))["id"] == made["id"]
 
 
+def test_versions_of_a_draft_are_compared_and_restored(door):
+    made = ask(door.post("/api/experiments", json={"design": design()}), 201)
+    at = f"/api/experiments/{made['id']}"
+    same = ask(door.post(at, json={"design": made["design"], "base": 1}))
+    assert same["version"] == 1  # nothing was said that was not said before
+    rows = [ROWS[0], {"prompt": "a white bowl"}]
+    ask(door.post(at, json={"design": made["design"] | {"rows": rows, "pairs": 20}, "note": "two rows"}))
+    changed = {one["key"]: (one["old"], one["new"]) for one in ask(door.get(f"{at}/changes?old=1&new=2"))["changes"]}
+    assert changed == {
+        "pairs": ("12", "20"), "rows.2.prompt": ("a blue vase", "a white bowl"), "rows.3.prompt": ("a green chair", None),
+    }  # fmt: skip
+    back = ask(door.post(f"{at}/design/restore", json={"version": 1}))
+    assert (back["version"], back["design"]["pairs"], back["versions"][0]["note"]) == (3, 12, "Restored version 1")
+    assert ask(door.get(f"{at}/changes?old=1&new=3"))["changes"] == []
+    ask(door.post(f"{at}/design/restore", json={"version": 9}), 404)
+    ask(door.post(f"{at}/design/restore", json={}), 422)
+    ask(door.post(f"{at}/start", json={}))
+    ask(door.post(f"{at}/design/restore", json={"version": 2}), 409)
+    assert len(ask(door.get(at))["versions"]) == 3  # to be looked at ever after
+
+
 def test_a_template_is_compared_at_the_version_it_had(studio, door):
     name = studio.templates.names()[0]
     sides = [{"fields": {"template": {"name": name, "version": None}}}, {"fields": {"template": {"name": name}, "steps": 2}}]

@@ -136,6 +136,15 @@ def test_what_is_wrong_is_refused_by_field(variants, change, field):
     assert refused.value.field == field
 
 
+def test_a_set_of_variations_begins_a_new_one(variants):
+    batch = start(variants)
+    again = variants.same(batch, LOCAL)
+    assert (again["brief"], again["fields"], len(again["variations"])) == ("a red mug", {"draft": 1}, 6)
+    assert variants.start({name: again[name] for name in ("brief", "axes", "variations", "fields")}, LOCAL)["rows"] == 6
+    with pytest.raises(NotFound):
+        variants.same(batch, Who("ada"))
+
+
 def test_nobody_else_s(variants):
     batch, ada = start(variants), Who("ada")
     for ask in (variants.more, variants.mark, variants.take_results):

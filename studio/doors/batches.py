@@ -40,6 +40,18 @@ def api(studio: Studio) -> APIRouter:
     def catalogue(catalogue: int, who: Asking) -> Any:
         return Json(catalogues.view(catalogue, who))
 
+    @router.get("/catalogues/{catalogue}/rows")
+    def catalogue_rows(catalogue: int, who: Asking, after: int = 0, limit: int = 50, lines: str = "") -> Any:
+        """lines: "3,17": these alone."""
+        wanted = {int(one) for one in lines.split(",") if one.isascii() and one.isdigit() and len(one) < 10}
+        return Json(catalogues.rows(catalogue, who, after, limit, wanted))
+
+    @router.post("/catalogues/{catalogue}/rows/{line}")
+    def change_catalogue_row(catalogue: int, line: int, data: Body, who: Asking) -> Any:
+        """Mends a row before anything is drawn of it."""
+        only(data, "cells")
+        return Json(catalogues.change_row(catalogue, line, data, who))
+
     @router.post("/catalogues/{catalogue}/guess")
     def guess(catalogue: int, data: Body, who: Asking) -> Any:
         only(data, "templates")
@@ -52,7 +64,7 @@ def api(studio: Studio) -> APIRouter:
 
     @router.post("/check")
     def check(data: Body, who: Asking) -> Any:
-        only(data, *SETUP)
+        only(data, *SETUP, "lines")
         return Json(batches.check(data, who))
 
     @router.get("")
@@ -85,6 +97,13 @@ def api(studio: Studio) -> APIRouter:
     def change_row(batch: int, number: int, data: Body, who: Asking) -> Any:
         only(data, "cells")
         return Json(batches.change_row(batch, number, data, who))
+
+    @router.post("/{batch}/setup")
+    def setup(batch: int, data: Body, who: Asking) -> Any:
+        """The start of a new batch: this one's rows as a catalogue, and its setup; of advertisements the variations as they were."""
+        only(data)
+        variants = batches.view(batch, who)["kind"] == "variants"
+        return Json(Variants(studio).same(batch, who) if variants else catalogues.of_batch(batch, who), status_code=201)
 
     @router.post("/{batch}/pause")
     def pause(batch: int, data: Body, who: Asking) -> Any:

@@ -34,6 +34,16 @@ def api(studio: Studio) -> APIRouter:
     def view(experiment: int, who: Asking, version: int | None = None) -> Any:
         return Json(room.view(experiment, who, version))
 
+    @router.get("/{experiment}/changes")
+    def changes(experiment: int, old: int, new: int, who: Asking) -> Any:
+        return Json({"changes": room.changes(experiment, old, new, who)})
+
+    @router.post("/{experiment}/design/restore")
+    def restore_version(experiment: int, data: Body, who: Asking) -> Any:
+        """An earlier design of a draft becomes its newest version."""
+        only(data, "version", "note")
+        return Json(room.restore_version(experiment, data, who))
+
     @router.get("/{experiment}/pairs")
     def pairs(experiment: int, who: Asking, after: int = 0) -> Any:
         return Json(room.pairs(experiment, who, after))

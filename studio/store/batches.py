@@ -20,9 +20,9 @@ Row = sqlite3.Row
 # Catalogues.
 
 
-def add_catalogue(store: Store, name: str, body: Mapping[str, Any], who: Who) -> int:
-    values = [who.name, name, now(), json.dumps(body)]
-    found = store.db.execute("INSERT INTO catalogues (person, name, created, body) VALUES (?, ?, ?, ?)", values).lastrowid
+def add_catalogue(store: Store, name: str, body: Mapping[str, Any], who: Who, pictures: Mapping[str, int | str] | None = None) -> int:
+    values = [who.name, name, now(), json.dumps(body), json.dumps(dict(pictures or {}))]
+    found = store.db.execute("INSERT INTO catalogues (person, name, created, body, pictures) VALUES (?, ?, ?, ?, ?)", values).lastrowid
     assert found is not None
     return found
 
@@ -35,6 +35,10 @@ def catalogue_row(store: Store, catalogue: int, who: Who) -> Row:
     if row is None:
         raise NotFound("There is no such catalogue.", "What no batch was made of is kept for a week.", "Bring the file again.")
     return row
+
+
+def change_catalogue(store: Store, catalogue: int, body: Mapping[str, Any]) -> None:
+    store.db.execute("UPDATE catalogues SET body = ? WHERE id = ?", [json.dumps(body), catalogue])
 
 
 def add_pictures(store: Store, catalogue: int, pictures: Mapping[str, int | str]) -> dict[str, int | str]:
