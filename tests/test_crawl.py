@@ -76,6 +76,8 @@ DEEDS: dict[str, Any] = {
     "/api/boards/{board}/remove": {"ids": ["{image}"]},
     "/api/projects/{name}": {"title": "Another title"},
     "/api/batches/catalogues/{catalogue}/guess": {},
+    "/api/batches/catalogues/{catalogue}/rows/{line}": {"cells": {"name": "another"}},
+    "/api/batches/{batch}/setup": {},
     "/api/batches/catalogues/{catalogue}/pictures": {"pictures": {"mug.png": "{upload}"}},
     "/api/batches/{batch}/rows/{number}": {"cells": {"Message": "NEW"}},
     "/api/batches/{batch}/pause": {},
@@ -99,6 +101,7 @@ DEEDS: dict[str, Any] = {
     "/api/grids/{grid}/cancel": {},
     "/api/grids/{grid}/delete": {},
     "/api/experiments/{experiment}": {"design": DESIGN, "note": "again"},
+    "/api/experiments/{experiment}/design/restore": {"version": 1},
     "/api/experiments/{experiment}/share": {"with": None},
     "/api/experiments/{experiment}/start": {},
     "/api/experiments/{experiment}/votes": {"pair": 1, "choice": "left"},
@@ -210,7 +213,7 @@ def furnish(studio: Studio, address: str) -> dict[str, Any]:
         grid = cara.post("/api/grids", json=grid).raise_for_status().json()
         experiment = cara.post("/api/experiments", json={"design": DESIGN}).raise_for_status().json()
     return {
-        "catalogue": catalogue["id"], "batch": variants["id"], "number": 1, "seed": seed["id"], "grid": grid["id"],
+        "catalogue": catalogue["id"], "batch": variants["id"], "number": 1, "line": 2, "seed": seed["id"], "grid": grid["id"],
         "experiment": experiment["id"],
         "job": job["id"], "image": image, "comment": comments["comments"][0]["id"], "board": board["id"], "project": project["name"],
         "upload": upload["upload"], "card": "embedded",
