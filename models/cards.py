@@ -16,6 +16,7 @@ from models.toml import Table
 
 PIPELINES = ("FluxPipeline", "FluxKontextPipeline", "Flux2Pipeline", "Flux2KleinPipeline")
 TIERS = ("preview", "standard", "premium")
+USUAL_LORAS = {"preview": 0, "standard": 2, "premium": 3}  # that a tier wears at the most
 ASPECTS = ("1:1", "4:5", "3:2", "16:9", "9:16", "banner")
 SINGLE_PARTS = ("transformer", "text_encoder", "text_encoder_2")  # What other studios keep as single files, and what is large.
 Guidance = Literal["none", "distilled", "cfg"]

@@ -33,6 +33,8 @@ from studio.events import Door, Hub, Message, Owner
 from studio.experimenting import Experimenter
 from studio.funnel import Funnel
 from studio.imports import Imports
+from studio.loras import Loras
+from studio.loraviews import Rack
 from studio.meaning import Meanings
 from studio.profiles import Profiles
 from studio.queueing import Queue, take_placing, veiled
@@ -108,6 +110,8 @@ class Studio:
         self.queue = Queue(self.store, lambda: self._words, self._live)
         self.percentiles = Percentiles(self.store)
         self.imports = Imports(self.store, data_dir, catalogue)
+        self.loras = Loras(self.store, data_dir, catalogue)
+        self.lora_rack = Rack(self.loras)
         self._meanings = Meanings(self.store, self._read_prompt)
         self.safety = Safety(self.store)
         self.similar = Similar(self.store, self.percentiles, self._meanings)
@@ -211,11 +215,16 @@ class Studio:
     def read(self, data: object, who: Who) -> Request:
         """The request of a JSON value, composed if it names a template or the like, as this studio has it for `who`. Raises BadInput."""
         data = self.composer.compose(data, who)
-        return Request.from_dict(data, self.catalogue, profiles=self.profiles.names(), here=self._card_is_here)
+        names = self.loras.names(who)
+        read = Request.from_dict(data, self.catalogue, profiles=self.profiles.names(), loras=names, here=self._card_is_here)
+        return self.loras.dressed(read, who)
 
     def plan(self, request: Request, who: Who, again: bool = False) -> Plan:
         """How a request is drawn. Raises BadInput for pictures that are not there, Unavailable where its weights or licences are not."""
-        plan = plan_for(request, self.catalogue, lambda image: self._start_picture(image, who, "image"), again=again)
+        plan = plan_for(
+            request, self.catalogue, lambda image: self._start_picture(image, who, "image"),
+            lambda lora: self.loras.file(lora.name, lora.version, who), again=again,
+        )  # fmt: skip
         if request.likeness is not None:
             self._start_picture(request.likeness, who, "likeness")
         if request.parent is not None:
@@ -234,7 +243,7 @@ class Studio:
         asked = jobs.request_of(jobs.job_row(self.store, row["job_id"])) | {"ladder": False, "budget": None}
         if row["stage"] == "draft":  # as it was drawn, not as it would have been finished
             asked |= {"tier": row["tier"], "steps": row["steps"], "guidance": row["guidance"], "prompt": row["prompt"]}
-        made = Request.from_dict(asked, self.catalogue, profiles=self.profiles.names())
+        made = Request.from_dict(asked, self.catalogue, profiles=self.profiles.names(), loras=self.loras.names(who))
         return self._queue(promotion(made, image, row["seed"], to_tier, self.catalogue, count), who)
 
     def cancel(self, job: int, who: Who = LOCAL) -> Json:

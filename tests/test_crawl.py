@@ -28,7 +28,9 @@ from studio.config import quiet_libraries
 from studio.doors import make_app
 from studio.gate import OPEN
 from studio.guard import PICTURES, TABLES
+from studio.loras import Made
 from studio.people import add_person
+from studio.store.people import Who
 from studio.studio import Studio
 
 CARA = "cara's own words"
@@ -112,6 +114,8 @@ DEEDS: dict[str, Any] = {
     "/api/experiments/{experiment}/remove": {},
     "/api/experiments/{experiment}/restore": {},
     "/api/experiments/{experiment}/extend": {"pairs": 20},
+    "/api/loras/{lora}": {"title": "Another title"},
+    "/api/loras/{lora}/alias": {"alias": "production", "version": 1},
     "/api/images/{image}/share": {"with": None},
     "/api/jobs/{job}/share": {"with": None},
     "/api/jobs/{job}/cancel": {},
@@ -155,6 +159,7 @@ class World:
             "tags": of_image, "pins": of_image, "signals": of_image, "comments": of_image,
             "board_images": f"board_id IN (SELECT id FROM boards WHERE {ours})", "uploads": ours,
             "batches": ours, "batch_rows": f"batch_id IN (SELECT id FROM batches WHERE {ours})", "catalogues": ours,
+            "loras": "owner = 'cara'", "lora_versions": ours, "lora_aliases": "1", "lora_moves": ours, "lora_trash": "1",
             "persons": "1", "projects": "owner = 'cara'", "members": "person = 'cara' OR project = :project", "preferences": ours,
             "settings": "key != 'sessions.cookie'", "licences": "1",
         }  # fmt: skip
@@ -212,9 +217,12 @@ def furnish(studio: Studio, address: str) -> dict[str, Any]:
         grid = {"title": SECRET, "base": base, "x": {"field": "steps", "values": "2, 4"}}
         grid = cara.post("/api/grids", json=grid).raise_for_status().json()
         experiment = cara.post("/api/experiments", json={"design": DESIGN}).raise_for_status().json()
+        lora = cara.post("/api/loras", json={"name": SECRET, "title": f"The {SECRET}"}).raise_for_status().json()
+        (studio.data_dir / "made.safetensors").write_bytes(b"weights")
+        studio.loras.register(lora["name"], Made(studio.data_dir / "made.safetensors", "embedded", triggers=[SECRET]), Who("cara"))
     return {
         "catalogue": catalogue["id"], "batch": variants["id"], "number": 1, "line": 2, "seed": seed["id"], "grid": grid["id"],
-        "experiment": experiment["id"],
+        "experiment": experiment["id"], "lora": lora["name"], "version": 1, "place": 1,
         "job": job["id"], "image": image, "comment": comments["comments"][0]["id"], "board": board["id"], "project": project["name"],
         "upload": upload["upload"], "card": "embedded",
     }  # fmt: skip

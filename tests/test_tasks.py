@@ -22,7 +22,7 @@ CATALOGUE = load_catalogue()
 
 def tasks(**data) -> list[Draft]:
     request = Request.from_dict({"prompt": "a red mug", "seed": 100, **data}, CATALOGUE, loras=("foil",))
-    plan = plan_for(request, CATALOGUE, lambda image: Path(f"{image}.png"), lambda name: Path(f"{name}.safetensors"))
+    plan = plan_for(request, CATALOGUE, lambda image: Path(f"{image}.png"), lambda lora: Path(f"{lora.name}.safetensors"))
     return plan.first(request.seeds)
 
 

@@ -23,6 +23,7 @@ from studio.doors import (
     imports,
     insights,
     login,
+    loras,
     models,
     people,
     post,
@@ -59,6 +60,7 @@ ROOMS: tuple[Callable[[Studio], APIRouter], ...] = (
     settings.api, wildcards.api,
     templates.api, templates.composing,
     grids.api, seeds.api, seeds.failures,
+    loras.api,
     batches.variants, batches.api,
     login.pages,
 )  # fmt: skip
