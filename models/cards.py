@@ -143,7 +143,7 @@ class Ladder:
 class Tier:
     """A quality level of a family. `promotion` says how a picture of the tier below comes *into* this tier, `strength` how much
     img2img may change it. `sizes`: aspect -> (width, height) in pixels, before finishing. draft, keep: defaults of the form.
-    ladder: None where every candidate is drawn at the tier's quality."""
+    ladder: None where every candidate is drawn at the tier's quality. loras: how many a request may wear."""
 
     name: str
     title: str
@@ -157,6 +157,7 @@ class Tier:
     strength: float | None
     finish: Finish | None
     ladder: Ladder | None = None
+    loras: int = 0
 
 
 @dataclass(frozen=True)
@@ -317,6 +318,7 @@ def _read_tier(name: str, table: Table, cards: Mapping[str, ModelCard]) -> Tier:
         sizes=sizes,
         draft=draft,
         keep=table.whole("keep", low=1, high=draft),
+        loras=table.whole("loras", USUAL_LORAS[name] if card.lora else 0, low=0, high=8 if card.lora else 0),
         promotion=promotion,  # type: ignore[arg-type]
         strength=strength,
         finish=_read_finish(finish, card) if finish else None,

@@ -20,7 +20,7 @@ from pipelines.tasks import Draft, batch_size, even_batches, needed
 if TYPE_CHECKING:
     from models.cards import Catalogue, ModelCard
     from pipelines.remedies import Remedy
-    from pipelines.request import PictureId, Request
+    from pipelines.request import LoraChoice, PictureId, Request
 
 
 @dataclass(frozen=True)
@@ -123,13 +123,13 @@ def plan_for(
     request: Request,
     catalogue: Catalogue,
     image_path: Callable[[PictureId], Path] | None = None,
-    lora_path: Callable[[str], Path] | None = None,
+    lora_path: Callable[[LoraChoice], Path] | None = None,
     again: bool = False,
 ) -> Plan:
     """The plan of a request.
 
     image_path: the file of a picture by its id, needed when the request starts from one; it raises what the picture lacks.
-    lora_path: the file of a LoRA by its name, needed when the request uses one. again: nothing is served from history.
+    lora_path: the file of a LoRA by name and version, needed when the request uses one. again: nothing is served from history.
     Raises NotFound for an unknown family or tier.
     """
     tier, card = catalogue.tier(request.family, request.tier)
@@ -142,7 +142,7 @@ def plan_for(
         steps=request.steps,
         guidance=request.guidance,
         seeds=(),
-        loras=tuple(LoraUse(needed(lora_path, "lora_path")(lora.name), lora.weight) for lora in request.loras),
+        loras=tuple(LoraUse(needed(lora_path, "lora_path")(lora), lora.weight) for lora in request.loras),
         image=needed(image_path, "image_path")(request.image) if request.image is not None else None,
         role=request.role,
         strength=request.strength,

@@ -34,14 +34,22 @@ Where = Literal["local", "cloud allowed"]
 # A picture to start from: the number of one in the history, or the SHA-256 (64 hex digits) of a file that a person brought.
 PictureId = int | str
 UPLOAD = re.compile(r"[0-9a-f]{64}", re.ASCII)
+LORA_VERSIONS = 2**31 - 1
+EXACT_LORA = re.compile(r"(.+)/v([1-9][0-9]{0,8})", re.ASCII)  # "ceramic/v3": as people and prompts write a version
 
 
 @dataclass(frozen=True)
 class LoraChoice:
-    """A LoRA of this studio by name, with its weight (-4..4; 0 = no effect, 1 = as trained)."""
+    """A LoRA of this studio by name, with its weight (-4..4; 0 = no effect, 1 = as trained) and its version (None: the one in production,
+    or else the newest, until the request is submitted)."""
 
     name: str
     weight: float = 1.0
+    version: int | None = None
+
+    def to_dict(self) -> dict[str, object]:
+        """JSON-ready."""
+        return {"name": self.name, "weight": self.weight, "version": self.version}
 
 
 @dataclass(frozen=True)
@@ -158,7 +166,7 @@ class Request:
         plain = {one.name: getattr(self, one.name) for one in fields(self)}
         plain |= {"seeds": list(self.seeds), "texts": list(self.texts), "palette": list(self.palette)}
         plain["budget"] = self.budget.to_dict() if self.budget else None
-        plain["loras"] = [{"name": lora.name, "weight": lora.weight} for lora in self.loras]
+        plain["loras"] = [lora.to_dict() for lora in self.loras]
         return plain
 
 
@@ -259,14 +267,18 @@ def _lora(entry: object, field: str, known: Collection[str]) -> LoraChoice:
     if not isinstance(entry, Mapping):
         raise BadInput(field, f'A LoRA is an object like {{"name": "...", "weight": 0.8}}; this is {shown(entry)}.')
     for key in entry:
-        if key not in ("name", "weight"):
+        if key not in ("name", "weight", "version"):
             name = safe(str(key)[:NAME_LIMIT])
-            raise BadInput(f"{field}.{name}", f'A LoRA has no "{name}".', todo="Its fields are name and weight.")
-    name = text(entry, "name", NAME_LIMIT, f"{field}.name")
+            raise BadInput(f"{field}.{name}", f'A LoRA has no "{name}".', todo="Its fields are name, weight and version.")
+    name, version = text(entry, "name", NAME_LIMIT, f"{field}.name"), entry.get("version")
+    if version is not None:
+        version = whole_value(version, f"{field}.version", 1, LORA_VERSIONS)
+    elif (exact := EXACT_LORA.fullmatch(name)) is not None and name not in known:
+        name, version = exact[1], int(exact[2])
     if name not in known:
         todo = f"There are {listed(known)}." if known else "This studio has no LoRA yet."
         raise BadInput(f"{field}.name", f"There is no LoRA called {shown(name)}.", todo=todo)
-    return LoraChoice(name, real(entry, "weight", -LORA_WEIGHT_LIMIT, LORA_WEIGHT_LIMIT, 1.0, f"{field}.weight"))
+    return LoraChoice(name, real(entry, "weight", -LORA_WEIGHT_LIMIT, LORA_WEIGHT_LIMIT, 1.0, f"{field}.weight"), version)
 
 
 def _start_picture(data: Mapping[object, object], tier: Tier, card: ModelCard) -> tuple[PictureId | None, Role, float | None]:

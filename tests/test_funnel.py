@@ -207,7 +207,7 @@ def test_a_mistake_in_the_remedies_is_named(tmp_path: Path, text: str):
 
 def plan(**data) -> Plan:
     request = Request.from_dict({"prompt": "a red mug", "seed": 100, "tier": "standard", **data}, CATALOGUE, loras=("foil",))
-    return plan_for(request, CATALOGUE, lambda image: Path(f"{image}.png"), lambda name: Path(f"{name}.safetensors"))
+    return plan_for(request, CATALOGUE, lambda image: Path(f"{image}.png"), lambda lora: Path(f"{lora.name}.safetensors"))
 
 
 def test_drafts_cost_what_a_preview_costs_and_finals_what_the_tier_does():
