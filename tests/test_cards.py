@@ -119,7 +119,7 @@ def test_a_catalogue_travels_to_a_worker():
         ("families/embedded.toml", 'draft = "preview"', 'draft = "premium"', "tiers.standard.ladder.draft"),
         ("families/embedded.toml", "finals = 2", "finals = 0", "tiers.standard.ladder.finals"),
         ("families/embedded.toml", "[tiers.standard.ladder]", "[tiers.preview.ladder]", "tiers.preview.ladder"),
-        ("families/embedded.toml", 'promotion = "same-noise"', 'promotion = "none"', "tiers.standard.ladder.draft"),
+        ("families/embedded.toml", 'promotion = "img2img"\nstrength = 0.25', 'promotion = "none"', "tiers.standard.ladder.draft"),
     ],
 )
 def test_a_mistake_in_a_preset_is_named_by_file_and_key(presets: Path, file: str, old: str, new: str, key: str):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.cards import load_catalogue
+from models.cards import Catalogue, load_catalogue
 from models.errors import BadInput
 from models.spec import ImageSpec
 from pipelines.funnel import End, Finish, Frame, Goal, Retry, cause, decide, deliver, spent_up
@@ -205,19 +205,34 @@ def test_a_mistake_in_the_remedies_is_named(tmp_path: Path, text: str):
     assert "remedies.toml" in error.value.what and (error.value.field or "").startswith("a")
 
 
-def plan(**data) -> Plan:
-    request = Request.from_dict({"prompt": "a red mug", "seed": 100, "tier": "standard", **data}, CATALOGUE, loras=("foil",))
-    return plan_for(request, CATALOGUE, lambda image: Path(f"{image}.png"), lambda lora: Path(f"{lora.name}.safetensors"))
+def same_noise() -> Catalogue:
+    """The catalogue with finals of the embedded family that start from their drafts' noise."""
+    family = CATALOGUE.family("embedded")
+    standard = family.tiers["standard"]
+    assert standard.ladder
+    ladder = replace(standard.ladder, promotion="same-noise", strength=None)
+    tiers = dict(family.tiers) | {"standard": replace(standard, promotion="same-noise", strength=None, ladder=ladder)}
+    return replace(CATALOGUE, families=dict(CATALOGUE.families) | {"embedded": replace(family, tiers=tiers)})
+
+
+def plan(catalogue: Catalogue = CATALOGUE, **data) -> Plan:
+    request = Request.from_dict({"prompt": "a red mug", "seed": 100, "tier": "standard", **data}, catalogue, loras=("foil",))
+    return plan_for(request, catalogue, lambda image: Path(f"{image}.png"), lambda lora: Path(f"{lora.name}.safetensors"))
 
 
 def test_drafts_cost_what_a_preview_costs_and_finals_what_the_tier_does():
-    made = plan()
+    made = plan(same_noise())
     [batch] = made.first(tuple(range(100, 108)))
     assert (batch.stage, batch.tier, batch.spec.steps, batch.numbers) == ("draft", "preview", 4, tuple(range(1, 9)))
     chosen = [Chosen(number, 99 + number, Path(f"{number}.png"), batch) for number in (3, 7)]
     [final] = made.finish(chosen, 9, 0)
     assert (final.stage, final.tier, final.spec.steps, final.numbers, final.spec.seeds) == ("final", "standard", 20, (9, 10), (102, 106))
     assert final.spec.image is None and made.goal.ratio == 5
+    near = plan()
+    assert near.goal.ratio == 1.25, "a quarter of the way back is run"
+    [first, second] = near.finish(chosen, 9, 0)
+    assert (first.spec.image, first.spec.role, first.spec.strength, first.spec.seeds) == (Path("3.png"), "img2img", 0.25, (102,))
+    assert (second.spec.image, second.numbers) == (Path("7.png"), (10,))
 
 
 def test_another_model_starts_from_the_draft_itself():
@@ -256,7 +271,7 @@ def test_seeds_of_a_retry_go_on_and_never_come_twice():
 
 def test_the_door_takes_a_ladder_where_there_is_something_to_choose():
     def ladder(**data) -> bool:
-        return Request.from_dict({"prompt": "a red mug", "tier": "standard", **data}, CATALOGUE).ladder
+        return Request.from_dict({"prompt": "a red mug", "tier": "standard", **data}, same_noise()).ladder
 
     assert ladder() and not ladder(tier="preview") and not ladder(draft=1) and not ladder(steps=4)
     assert ladder(draft=1, ladder=True) and not ladder(ladder=False)

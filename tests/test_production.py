@@ -9,6 +9,7 @@ import sys
 import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,9 +120,8 @@ def test_a_final_by_img2img_is_drawn_after_its_draft(shipped):
     assert [one["draw"] for one in stages] == ["text_to_image", "image_to_image"]
     assert [one["start"] for one in stages] == [None, "the picture before"]
     # The same noise needs no draft.
-    request = Request.from_dict({"prompt": "a mug", "tier": "standard", "draft": 4}, shipped)
-    assert request.ladder
-    assert len(stages_of(plan_for(request, shipped), 5, lambda name: Weights(shipped.card(name)), None, ())) == 1
+    plan = replace(plan_for(request, shipped), promotion="same-noise")
+    assert len(stages_of(plan, 5, lambda name: Weights(shipped.card(name)), None, ())) == 1
 
 
 def test_tiles_are_for_models_with_img2img(shipped):
@@ -180,8 +180,9 @@ def test_a_picture_of_a_ladder_is_taken_as_it_was_drawn(drawn):
     taken = Production(studio).take({"image": final["id"], "as": "json"}, LOCAL)
     data = json.loads(taken.text)
     assert data["request"] | {"ladder": False, "draft": 1, "seed": final["seed"], "steps": 20, "prompt": "a red mug"} == data["request"]
-    (told,) = data["stages"]
-    assert (told["seed"], told["steps"], told["width"]) == (final["seed"], 20, 256)
+    sketch, told = data["stages"]
+    assert (sketch["seed"], sketch["steps"], told["seed"], told["steps"], told["width"]) == (final["seed"], 4, final["seed"], 20, 256)
+    assert (data["request"]["image"], data["request"]["strength"]) == (final["parent"], 0.25)
     assert tomllib.loads(Production(studio).take({"image": final["id"], "as": "toml"}, LOCAL).text) == data
     # The request draws that very picture again: it is served from history.
     again = ended(studio, studio.submit(data["request"])["id"])

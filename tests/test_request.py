@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 from hypothesis import given, settings
@@ -216,14 +216,24 @@ def test_what_passes_comes_back_equal_through_json(data):
 # Promotion: the way up from any drawn picture.
 
 
+def embedded(**changes):
+    """The catalogue with another standard tier in the embedded family."""
+    family = CATALOGUE.family("embedded")
+    tiers = dict(family.tiers) | {"standard": replace(family.tiers["standard"], **changes)}
+    return replace(CATALOGUE, families=dict(CATALOGUE.families) | {"embedded": replace(family, tiers=tiers)})
+
+
 def test_the_same_noise_takes_more_steps():
-    made = promotion(request(seed=40, guidance=5, negative="dark"), 7, 43, "standard", CATALOGUE)
+    catalogue = embedded(promotion="same-noise", strength=None)
+    made = promotion(request(seed=40, guidance=5, negative="dark"), 7, 43, "standard", catalogue)
     assert (made.tier, made.seeds, made.steps, made.draft, made.keep, made.parent) == ("standard", (43,), 20, 1, 1, 7)
     assert (made.image, made.role, made.guidance, made.negative) == (None, "none", 5, "dark")
-    assert promotion(request(), 7, 43, "premium", CATALOGUE, draft=3).seeds == (43, 44, 45)
+    assert promotion(request(), 7, 43, "standard", catalogue, draft=3).seeds == (43, 44, 45)
 
 
 def test_img2img_starts_from_the_picture():
+    near = promotion(request(seed=40, guidance=5), 7, 43, "standard", CATALOGUE)
+    assert (near.image, near.role, near.strength, near.steps, near.seeds, near.parent) == (7, "img2img", 0.25, 20, (43,), 7)
     preview = request(family="flux1")
     standard = promotion(preview, 7, 43, "standard", CATALOGUE)
     assert (standard.image, standard.role, standard.strength, standard.guidance) == (7, "img2img", 0.5, 3.5)
@@ -246,23 +256,15 @@ def test_promotion_goes_up_only(tier):
 
 
 def test_a_tier_that_takes_no_picture_says_so():
-    from dataclasses import replace
-
-    family = CATALOGUE.family("embedded")
-
-    def catalogue(**changes):
-        tiers = dict(family.tiers) | {"standard": replace(family.tiers["standard"], **changes)}
-        return replace(CATALOGUE, families=dict(CATALOGUE.families) | {"embedded": replace(family, tiers=tiers)})
-
     for changes, why in [
         ({"promotion": "none"}, "takes no picture"),
         ({"promotion": "img2img", "card": "flux2-klein-4b"}, "cannot start from a picture"),
         ({"promotion": "reference"}, "no reference picture"),
-        ({"card": "flux1-dev"}, "another model"),
-        ({"sizes": {"1:1": (512, 512)}}, "other pixels"),
+        ({"promotion": "same-noise", "card": "flux1-dev"}, "another model"),
+        ({"promotion": "same-noise", "sizes": {"1:1": (512, 512)}}, "other pixels"),
     ]:
         with pytest.raises(BadInput, match=why) as caught:
-            promotion(request(), 7, 43, "standard", catalogue(**changes))
+            promotion(request(), 7, 43, "standard", embedded(**changes))
         assert caught.value.field == "tier"
 
 
