@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from models.errors import NotFound
 from models.toml import Table
@@ -58,6 +58,20 @@ class Working:
 
 
 @dataclass(frozen=True)
+class Shape:
+    """The size of a transformer: its width, and its blocks of two streams and of one. What a LoRA must have been trained for."""
+
+    width: int
+    double: int
+    single: int
+
+    @classmethod
+    def of_config(cls, config: Mapping[str, Any]) -> Shape:
+        """From a `transformer/config.json` of diffusers."""
+        return cls(config["num_attention_heads"] * config["attention_head_dim"], config["num_layers"], config["num_single_layers"])
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """One model.
 
@@ -65,6 +79,7 @@ class ModelCard:
     multiple: pixels; sizes are multiples of it. max_tokens: of the long text encoder. guidance_kind: "none" (no guidance at all),
     "distilled" (a number fed to the network), "cfg" (a second pass with the negative prompt; skipped at <= 1).
     clip_tokens: of the CLIP encoder, 0 where the model has none. singles: part -> name patterns of files that other studios keep it in.
+    shape: of the transformer.
     """
 
     name: str
@@ -91,7 +106,13 @@ class ModelCard:
     lora: bool
     img2img: bool
     singles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    shape: Shape | None = None
     file: Path = field(default=Path(), compare=False)
+
+    @property
+    def architecture(self) -> Literal["flux1", "flux2"]:
+        """The kind of its transformer."""
+        return "flux2" if self.pipeline.startswith("Flux2") else "flux1"
 
     @property
     def embedded(self) -> bool:
@@ -263,6 +284,7 @@ def read_card(path: Path) -> ModelCard:
         lora=supports.flag("lora"),
         img2img=supports.flag("img2img"),
         singles=_read_singles(top.optional_table("files")),
+        shape=_read_shape(top.optional_table("shape")),
         file=path,
     )
     for table in (licence, parts, working, guidance, steps, supports, top):
@@ -270,6 +292,14 @@ def read_card(path: Path) -> ModelCard:
     if card.negative and kind != "cfg":
         raise supports.bad("negative", 'needs guidance.kind = "cfg": nothing else reads a negative prompt')
     return card
+
+
+def _read_shape(table: Table | None) -> Shape | None:
+    if table is None:
+        return None
+    shape = Shape(table.whole("width", low=1, high=65536), table.whole("double", low=0, high=9999), table.whole("single", low=0, high=9999))
+    table.done()
+    return shape
 
 
 def _read_singles(table: Table | None) -> dict[str, tuple[str, ...]]:
