@@ -16,6 +16,9 @@ from studio.store.schema import brands  # noqa: F401
 from studio.store.schema import cache  # noqa: F401
 
 # isort: split
+from studio.store.schema import datasets  # noqa: F401
+
+# isort: split
 from studio.store.schema import downloads  # noqa: F401
 
 # isort: split
