@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 
 from models.errors import BadInput
 from pipelines.fields import listed, shown
-from pipelines.syntax import VARIABLE
+from pipelines.grammar import VARIABLE
 from pipelines.variables import ImageUse, Value, Variable
 
 if TYPE_CHECKING:

@@ -16,9 +16,10 @@ from typing import Literal, get_args
 
 from models.errors import BadInput
 from pipelines.fields import listed, safe, shown, text
+from pipelines.grammar import only_variable
 from pipelines.phrases import Presets, load_presets
 from pipelines.request import PROMPT_LIMIT, LoraChoice
-from pipelines.syntax import Wildcards, expand, only_variable
+from pipelines.syntax import Wildcards, expand
 
 Kind = Literal[
     "quality", "subject", "description", "context", "style", "season", "composition", "technical", "brand", "trigger", "edit"

@@ -16,9 +16,10 @@ from models.errors import BadInput
 from models.toml import Place, Table, load, parse
 from pipelines.fields import text as plain_text
 from pipelines.filling import only_variable, variables_in
+from pipelines.grammar import VARIABLE
 from pipelines.post import read_post
 from pipelines.request import DRAFT_LIMIT, LORA_LIMIT, LORA_WEIGHT_LIMIT, PROMPT_LIMIT, LoraChoice
-from pipelines.syntax import VARIABLE, expand
+from pipelines.syntax import expand
 from pipelines.variables import (
     IMAGE_USES,
     KINDS,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from models.errors import BadInput
 from pipelines.fields import listed, shown
-from pipelines.syntax import WILDCARD, check_line
+from pipelines.grammar import WILDCARD, check_line
 
 FILE_LIMIT = 1_000_000  # bytes
 LINES_LIMIT = 20_000

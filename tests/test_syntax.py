@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from models.cards import presets_folder
 from models.errors import BadInput, StudioError
+from pipelines.grammar import check_line, variables
 from pipelines.request import LoraChoice
-from pipelines.syntax import NoWildcards, check_line, escaped, expand, variables
+from pipelines.syntax import NoWildcards, escaped, expand
 from pipelines.wildcards import WordLists, check_list, good_name
 
 # Texts that are mostly made of what the syntax is made of.
