@@ -66,14 +66,10 @@ class Flow:
         found = self._velocity(clean, noise, sigma, captions)
         return (found - self.family.pack(noise - clean).float()).square().mean()
 
-    def prior(self, samples: Sequence[Sample], rng: np.random.Generator) -> torch.Tensor:
-        """The same on pictures without the trigger, or the distance to what the base answers there."""
-        prior = self.recipe.prior
-        captions = [sample.plain for sample in samples]
-        if prior.kind == "output":
-            captions = ["" if rng.random() < prior.unconditional else caption for caption in captions]
+    def prior(self, samples: Sequence[Sample], captions: Sequence[str], rng: np.random.Generator) -> torch.Tensor:
+        """The same where the trigger is absent, or the distance to what the base answers there."""
         clean, noise, sigma = self._drawn(samples, rng)
-        if prior.kind == "images":
+        if self.recipe.prior.kind == "images":
             target = self.family.pack(noise - clean).float()
         else:
             with torch.no_grad(), self.adapter.off():
@@ -97,8 +93,11 @@ class Flow:
         clean = mean + deviation * self._noise(mean.shape, rng)
         noise = self._noise(mean.shape, rng)
         normal = torch.from_numpy(rng.standard_normal(len(samples)).astype(np.float32))
-        sigma = torch.sigmoid(normal * self.recipe.sigma_std + self.recipe.sigma_mean).to(self.device)
-        return clean, noise, shifted(sigma, self._scheduler, self.family.tokens(mean))
+        sigma = torch.sigmoid(normal * self.recipe.sigma_std + self.recipe.sigma_mean)
+        if self.recipe.sigma_uniform:
+            even = rng.random((2, len(samples))).astype(np.float32)
+            sigma = torch.where(torch.from_numpy(even[0] < self.recipe.sigma_uniform), torch.from_numpy(even[1]), sigma)
+        return clean, noise, shifted(sigma.to(self.device), self._scheduler, self.family.tokens(mean))
 
     def _noise(self, shape: Sequence[int], rng: np.random.Generator) -> torch.Tensor:
         return torch.from_numpy(rng.standard_normal(tuple(shape), dtype=np.float32)).to(self.device)

@@ -30,19 +30,24 @@ class Prior:
 
     kind: "none"; "images" (the flow loss on pictures that the base drew itself, as in DreamBooth, https://arxiv.org/abs/2208.12242);
     "output" (the trained model must answer on them what the base answers, the adapter switched off: less noise, and nothing of the
-    pictures themselves is learnt). weight: of this loss. pictures: how many the base draws, once. steps: of each.
-    prompts: for those; empty: captions of the embedded model's own world, for other models the dataset's without the trigger.
-    untriggered: share of the prior's batches that are the dataset's own pictures under captions without the trigger ("output" only).
-    unconditional: share with an empty prompt, what guidance leans on ("output" only).
+    pictures themselves is learnt). weight: of this loss. batch: rows, 0 for as many as of the dataset. pictures: how many the base
+    draws, once; with "output" there may be none. steps: of each. prompts: captions of other things, for those pictures and for
+    `others`; empty: captions of the embedded model's own world, for other models the dataset's without the trigger.
+    The rest is for "output" only. untriggered: share of the prior's batches that are the dataset's own pictures (all, where the base
+    draws none). Of their rows `decoys` have another unknown word for the trigger, `others` the caption of something else; what is left
+    has the caption without the trigger. unconditional: share of all rows with an empty prompt, what guidance leans on.
     instead: what stands in the place of the trigger in captions without it, such as the class of a product ("vase").
     """
 
     kind: Literal["none", "images", "output"] = "none"
     weight: float = 1.0
+    batch: int = 0
     pictures: int = 64
     steps: int = 20
     prompts: tuple[str, ...] = ()
     untriggered: float = 0.25
+    decoys: float = 0.0
+    others: float = 0.0
     unconditional: float = 0.1
     instead: str = ""
 
@@ -66,9 +71,10 @@ class Recipe:
     steps in which it rises. schedule: "constant", or falling to 0 ("linear" over the last third, "cosine" over all steps).
     batch: pictures computed at once; a step learns from batch x accumulation x processes. resolutions: side in pixels of a square of
     the same area, each picture being trained at every one; empty: as the dataset says. sigma_mean, sigma_std: of the logit-normal noise
-    levels (https://arxiv.org/abs/2403.03206), shifted as the model's scheduler says. ema: decay of the averaged weights, 0 for none.
-    precision: of the arithmetic; the LoRA itself is always 32 bits. quantise: how the frozen base is kept. validation: share of the
-    pictures held out. patience: validations without a new best before training ends, 0 for never. guidance: fed to models that read it.
+    levels (https://arxiv.org/abs/2403.03206), `sigma_uniform` of them even instead, shifted as the scheduler says. ema: decay of the
+    averaged weights, 0 for none. precision: of the arithmetic; the LoRA itself is always 32 bits. quantise: how the frozen base is
+    kept. validation: share of the pictures held out. patience: validations without a new best before training ends, 0 for never.
+    guidance: fed to models that read it. sample_steps: of a sample picture, 0 for what the card says.
     training_adapter: a LoRA file that is active while training and absent from samples (FLUX.1-schnell needs one).
     """
 
@@ -92,6 +98,7 @@ class Recipe:
     caption_dropout: float = 0.05
     sigma_mean: float = 0.0
     sigma_std: float = 1.0
+    sigma_uniform: float = 0.0
     guidance: float = 1.0
     ema: float = 0.0
     precision: Literal["fp32", "bf16"] = "bf16"

@@ -34,6 +34,7 @@ from models.training.material import Cache, Sample
 from models.training.optimizers import optimizer_of, rate_at
 from models.training.quantise import to_device
 from models.training.recipe import Ask, Example, Job, Tell, TrainingError, scaled
+from models.training.remembering import Remembering, captions_of
 from models.weights import Found, Where, find_model
 
 Ended = Literal["done", "gave way"]
@@ -78,11 +79,11 @@ class Trainer:
         planned = plan(card, self.machine)
         cache = Cache(self.job.folder / "cache")
         examples = self._sized()
-        prompts = self._remember_prompts(examples)
+        captions = captions_of(examples, recipe, card.embedded)
         with self._first_alone():
             self.note("Reading the captions.")
             texts = material.read_texts(
-                {"", *prompts, *(e.caption for e in examples), *(e.plain for e in examples), *(s.prompt for s in recipe.samples)},
+                {"", *captions.all(), *(e.caption for e in examples), *(e.plain for e in examples), *(s.prompt for s in recipe.samples)},
                 card, planned, self.where, self.revision, cache, self._between,
             )  # fmt: skip
         self.note(f"Loading {card.title}.")
@@ -94,18 +95,19 @@ class Trainer:
         self.adapter = Adapter(pipe.transformer, recipe)
         to_device(pipe.transformer, self.device, recipe.quantise)
         self.drawer = Drawer(self.family, card, recipe, texts, self.device)
-        self.remembered: list[Sample] = []
-        if prompts:
+        remembered: list[Sample] = []
+        if captions.drawn:
             with self._first_alone():
-                self.note(f"The base draws {len(prompts)} pictures to remember itself by.")
+                self.note(f"The base draws {len(captions.drawn)} pictures to remember itself by.")
                 sizes = list(dict.fromkeys(example.size for example in examples))
-                self.remembered = self.drawer.remembered(prompts, sizes, self.revision, cache, self._between)
+                remembered = self.drawer.remembered(list(captions.drawn), sizes, self.revision, cache, self._between)
         if recipe.training_adapter:
             self.adapter.assist(Path(recipe.training_adapter))
         if recipe.gradient_checkpointing:
             pipe.transformer.enable_gradient_checkpointing()
         self.flow = Flow(self.family, self.adapter, recipe, texts, self.device)
         self._divide(samples)
+        self.remembering = Remembering(recipe, captions, self.learnt, remembered) if recipe.prior.kind != "none" else None
         self.optimizer = optimizer_of(list(self.adapter.weights.values()), recipe)
 
     def _sized(self) -> list[Example]:
@@ -115,18 +117,6 @@ class Trainer:
             for example in self.job.examples
             for resolution in (sizes or (0,))
         ]
-
-    def _remember_prompts(self, examples: list[Example]) -> list[str]:
-        prior = self.recipe.prior
-        if prior.kind == "none":
-            return []
-        prompts = list(prior.prompts)
-        if not prompts and self.card.embedded:
-            from models.training.embedded import world_prompts
-
-            prompts = world_prompts(prior.pictures, self.recipe.seed)
-        prompts = prompts or [example.plain for example in examples]
-        return [prompts[index % len(prompts)] for index in range(prior.pictures)]
 
     def _divide(self, samples: list[Sample]) -> None:
         """Hold out a share of the pictures, all their sizes with them; never so many that fewer than four are left."""
@@ -139,11 +129,7 @@ class Trainer:
         self.held = [sample for index, sample in enumerate(samples) if index // sizes in out] or self.learnt
         if not held and self.recipe.patience:
             self.note("No picture is held out: the validation loss is that of the training's own pictures.")
-        batch, seed = self.recipe.batch, self.recipe.seed
-        own = self.learnt if self.recipe.prior.kind == "output" and self.recipe.prior.untriggered > 0 else []
-        self.batches = Batches([sample.size for sample in self.learnt], batch, seed)
-        self.own_batches = Batches([sample.size for sample in own], batch, seed + 1) if own else None
-        self.prior_batches = Batches([sample.size for sample in self.remembered], batch, seed + 2) if self.remembered else None
+        self.batches = Batches([sample.size for sample in self.learnt], self.recipe.batch, self.recipe.seed)
 
     def _resume(self) -> None:
         there = checkpoint.whole(self.job.folder / "checkpoints")
@@ -205,8 +191,8 @@ class Trainer:
             loss = self.flow.concept([self.learnt[i] for i in self.batches[place]], rng)
             (loss / recipe.accumulation).backward()
             concept += loss.detach() / recipe.accumulation
-            if self.prior_batches is not None:
-                loss = self.flow.prior(self._prior_batch(place, rng), rng)
+            if self.remembering is not None:
+                loss = self.flow.prior(*self.remembering.rows(place, rng), rng)
                 (loss * recipe.prior.weight / recipe.accumulation).backward()
                 prior += loss.detach() / recipe.accumulation
         weights = list(self.adapter.weights.values())
@@ -225,15 +211,9 @@ class Trainer:
         self.adapter.average(progress.step)
         progress.seconds = self._before + time.monotonic() - self._began
         told = {"loss": round(losses[0], 6), "rate": rate, "memory": round(self._memory(), 2)}
-        if self.prior_batches is not None:
+        if self.remembering is not None:
             told["prior"] = round(losses[1], 6)
         self.tell("step", **told)
-
-    def _prior_batch(self, place: int, rng: np.random.Generator) -> list[Sample]:
-        if self.own_batches is not None and rng.random() < self.recipe.prior.untriggered:
-            return [self.learnt[i] for i in self.own_batches[place]]
-        assert self.prior_batches is not None
-        return [self.remembered[i] for i in self.prior_batches[place]]
 
     def _averaged(self, weights: list[torch.nn.Parameter], *losses: torch.Tensor) -> list[float]:
         """Gradients and losses as the mean over all processes."""

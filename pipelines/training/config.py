@@ -87,7 +87,8 @@ _WHOLE: tuple[tuple[str, int, int], ...] = (
 )  # fmt: skip
 _NUMBERS: tuple[tuple[str, float, float], ...] = (
     ("alpha", 0.01, 4096), ("rate", 1e-8, 10), ("weight_decay", 0, 1), ("clip", 1e-4, 1e4), ("caption_dropout", 0, 1),
-    ("sigma_mean", -5, 5), ("sigma_std", 0.01, 5), ("guidance", 0, 30), ("ema", 0, 0.99999), ("validation", 0, 0.5),
+    ("sigma_mean", -5, 5), ("sigma_std", 0.01, 5), ("guidance", 0, 30), ("sigma_uniform", 0, 1), ("ema", 0, 0.99999),
+    ("validation", 0, 0.5),
 )  # fmt: skip
 _CHOICES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("precision", ("fp32", "bf16")), ("quantise", QUANTISED),
@@ -121,13 +122,20 @@ def _prior(table: Table) -> Prior:
     prior = Prior(
         kind=table.text("kind", "none", choices=PRIORS),  # type: ignore[arg-type]
         weight=table.number("weight", 1.0, low=0, high=100),
-        pictures=table.whole("pictures", 64, low=1, high=5000),
+        batch=table.whole("batch", 0, low=0, high=256),
+        pictures=table.whole("pictures", 64, low=0, high=5000),
         steps=table.whole("steps", 20, low=1, high=200),
         prompts=table.texts("prompts") if table.data.get("prompts") else _none(table, "prompts"),
         untriggered=table.number("untriggered", 0.25, low=0, high=1),
         unconditional=table.number("unconditional", 0.1, low=0, high=1),
         instead=table.text("instead", ""),
+        decoys=table.number("decoys", 0.0, low=0, high=1),
+        others=table.number("others", 0.0, low=0, high=1),
     )
+    if prior.kind == "images" and not prior.pictures:
+        raise table.bad("pictures", 'must be at least 1 with kind "images"')
+    if prior.decoys + prior.others > 1:
+        raise table.bad("others", "and decoys are shares of the same rows: together at most 1")
     table.done()
     return prior
 
