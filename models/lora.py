@@ -18,12 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from models.cards import Catalogue, ModelCard, Shape
 from models.errors import BadInput
 from models.lora_kinds import foreign, refused_kind
-from models.lora_names import ADA, ARCHITECTURES, Architecture, Meaning, Naming, Part, factors, meanings, split_key
+from models.lora_names import ARCHITECTURES, Architecture, Meaning, Part, factors, meanings, split_key
+from models.lora_words import base_of, said, triggers_of
 from models.tensorfile import KINDS, BrokenFile, Header, Raw, Tensors, as_float, from_float, read_header, shown
-from models.weights import Where, begun
 
 OTHER_ENCODERS = ("text_encoder_2.", "text_encoders.t5xxl.", "lora_te2_", "lora_te3_")
 TODO = "A LoRA is a .safetensors file that was trained for a FLUX model."
@@ -128,10 +127,10 @@ def _describe(path: Path, _modified: int, size: int) -> LoraFile:
         if other:
             raise BrokenFile(f"It was trained for {other}.")
         raise BrokenFile(str(min(problems.values(), key=lambda one: one.unknown)))
-    base = _base(header.metadata)
+    base = base_of(header.metadata)
     if len(layers) > 1:
-        said = [arch for arch in layers if re.search(rf"flux[-_. ]?{arch[-1]}", base.lower())]
-        layers = {arch: layers[arch] for arch in said} if len(said) == 1 else layers
+        named = [arch for arch in layers if re.search(rf"flux[-_. ]?{arch[-1]}", base.lower())]
+        layers = {arch: layers[arch] for arch in named} if len(named) == 1 else layers
     return _summed_up(path, size, header, found.notes, base, layers)
 
 
@@ -153,8 +152,8 @@ def _summed_up(
         alpha=rank * scales.pop() if len(scales) == 1 else None,
         kind=header.tensors[some[0].down].kind,
         triggers=triggers_of(header.metadata),
-        title=_said(header.metadata, "modelspec.title", "ss_output_name", "name")[:200],
-        licence=_said(header.metadata, "modelspec.license", "license")[:200],
+        title=said(header.metadata, "modelspec.title", "ss_output_name", "name")[:200],
+        licence=said(header.metadata, "modelspec.license", "license")[:200],
         base=base,
         parts=tuple(part for part in ("transformer", "text_encoder") if any(layer.meaning.part == part for layer in some)),
         notes=tuple(notes),
@@ -291,97 +290,6 @@ def _configured(metadata: Mapping[str, str]):  # type: ignore[no-untyped-def]
     return scale
 
 
-# Words in metadata.
-
-
-def triggers_of(metadata: Mapping[str, str]) -> tuple[str, ...]:
-    """The words that call the LoRA up: as the file says, else tags that every caption of its training had (kohya's statistics)."""
-    for key in ("trained_words", "modelspec.trigger_phrase", "trigger_words", "trigger_word"):
-        value = metadata.get(key, "").strip()
-        if value:
-            try:
-                listed = json.loads(value)
-            except (ValueError, RecursionError):
-                listed = value.split(",")
-            words = listed if isinstance(listed, list) else [value]
-            return tuple(dict.fromkeys(clean for word in words[:32] if (clean := _clean(str(word))[:100])))
-    return _common_tags(metadata.get("ss_tag_frequency", ""))
-
-
-def _common_tags(statistics: str) -> tuple[str, ...]:
-    try:
-        folders = json.loads(statistics or "{}")
-    except (ValueError, RecursionError):
-        return ()
-    found: dict[str, None] = {}
-    for tags in folders.values() if isinstance(folders, dict) else ():
-        counts = {tag: count for tag, count in tags.items() if type(count) is int} if isinstance(tags, dict) else {}
-        # The trigger stands in every caption, so alone at the top; several tags that are level tell nothing.
-        top = [tag for tag, count in counts.items() if count == max(counts.values())]
-        if len(top) == 1 and len(counts) > 1 and counts[top[0]] > 1:
-            found[_clean(top[0])[:100]] = None
-    return tuple(found)
-
-
-def _base(metadata: Mapping[str, str]) -> str:
-    return _said(metadata, "modelspec.architecture", "ss_base_model_version", "ss_sd_model_name", "base_model", "baseModel")[:200]
-
-
-def _said(metadata: Mapping[str, str], *keys: str) -> str:
-    return next((clean for key in keys if (clean := _clean(metadata.get(key, "")))), "")
-
-
-def _clean(text: str) -> str:
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text[:4000]).split())
-
-
-# Which models it fits.
-
-
-def shape_of(card: ModelCard, where: Where = None) -> Shape | None:
-    """The size of the card's transformer: from its configuration where that is on disk, else as the card says."""
-    folder = begun(card, where)
-    config = folder / "transformer" / "config.json" if folder else None
-    if config and config.is_file():
-        return Shape.of_config(json.loads(config.read_text(encoding="utf-8")))
-    return card.shape
-
-
-def misfit(lora: LoraFile, card: ModelCard, where: Where = None) -> str:
-    """Why the LoRA cannot be used with a model, in a sentence; "" if it can. Checked again, layer by layer, when it is loaded."""
-    if not card.lora:
-        return f"{card.title} takes no LoRA."
-    if card.architecture not in lora.architectures:
-        return f"It was trained for {_words(lora.architectures[0])}, and {card.title} is a {_words(card.architecture)}."
-    if "text_encoder" in lora.parts and not card.clip_tokens:
-        return f"It changes a CLIP text encoder, which {card.title} has not."
-    shape = shape_of(card, where)
-    if shape and lora.width and lora.width != shape.width:
-        return f"It was trained for a model {lora.width} wide, and {card.title} is {shape.width} wide."
-    if shape and (lora.double > shape.double or lora.single > shape.single):
-        return f"It changes {lora.double} + {lora.single} blocks, and {card.title} has {shape.double} + {shape.single}."
-    targets = [target for layer in lora.layers[card.architecture] for target in layer.meaning.targets]
-    if card.guidance_kind != "distilled" and any("guidance_embedder" in target for target in targets):
-        return f"It changes how guidance is read, and {card.title} reads none."
-    return ""
-
-
-def _words(arch: Architecture) -> str:
-    return f"FLUX.{arch[-1]}"
-
-
-def fitting(lora: LoraFile, catalogue: Catalogue, where: Where = None) -> list[ModelCard]:
-    """The models it can be used with, the one it says it was trained on first."""
-    said = _letters(lora.base)
-    cards = [card for card in catalogue.cards.values() if not misfit(lora, card, where)]
-    # "flux1dev" stands in "flux1devlora"; of two that stand there the longer name says more.
-    return sorted(cards, key=lambda card: (-len(_letters(card.name)) if _letters(card.name) in said else 0, card.name))
-
-
-def _letters(text: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", text.lower())
-
-
 # Tensors.
 
 
@@ -426,6 +334,8 @@ def split(meaning: Meaning, down: Raw, up: Raw, arch: Architecture) -> Iterator[
     own = [slice(place * each, (place + 1) * each) for place in range(len(targets))]
     apart = each > 0 and not rest and all(_only(block, kept, up.kind) for block, kept in zip(rows, own, strict=True))
     for target, block, kept in zip(targets, rows, own, strict=True):
+        if up.with_array(block).zero():
+            continue  # One that nobody trained.
         if apart:
             yield Pair(meaning.part, target, down.with_array(down.array[kept]), up.with_array(np.ascontiguousarray(block[:, kept])))
         else:
@@ -435,8 +345,3 @@ def split(meaning: Meaning, down: Raw, up: Raw, arch: Architecture) -> Iterator[
 def _only(block: np.ndarray, kept: slice, kind: str) -> bool:
     """Whether a block is zero outside the columns `kept`."""
     return Raw(block[:, : kept.start], kind).zero() and Raw(block[:, kept.stop :], kind).zero()
-
-
-__all__ = [
-    "ADA", "Layer", "LoraFile", "Naming", "Pair", "describe", "fitting", "misfit", "pairs", "shape_of", "split", "triggers_of",
-]  # fmt: skip

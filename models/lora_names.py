@@ -258,6 +258,7 @@ def halves(name: str, part: Part, naming: Naming) -> tuple[str, str]:
         else:
             name = f"text_encoder.{name}"
     else:
-        name = {"diffusers": f"transformer.{name}", "bfl": f"diffusion_model.{name}", "kohya": "lora_unet_" + name.replace(".", "_")}[naming]
+        flat = "lora_unet_" + name.replace(".", "_")
+        name = {"diffusers": f"transformer.{name}", "bfl": f"diffusion_model.{name}", "kohya": flat}[naming]
     down, up = (".lora_down.weight", ".lora_up.weight") if naming == "kohya" else (".lora_A.weight", ".lora_B.weight")
     return name + down, name + up

@@ -105,8 +105,8 @@ def read_header(path: Path) -> Header:
 
 def _refuse_other_formats(start: bytes, path: Path) -> None:
     """Before anything is made of the bytes: what would run code when it is loaded is never loaded."""
-    # The length of a header that is not too long ends in four zeros; a pickle that starts with the same byte goes on otherwise.
-    protocol = start[:1] == b"\x80" and start[4:8] != b"\0\0\0\0"
+    # A header's length may start with the same byte as a pickle; a pickle goes on so that it would be a length beyond all bounds.
+    protocol = start[:1] == b"\x80" and int.from_bytes(start, "little") > HEADER_LIMIT
     if path.suffix.lower() in PICKLES or start[:4] == b"PK\x03\x04" or protocol:
         raise BrokenFile("It is a pickle, which can run any code when it is loaded. Pickles are never loaded.")
     if start[:4] == b"GGUF":
