@@ -123,7 +123,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _tensor(name: str, entry: Any, data: int) -> Tensor:
     try:
         kind, shape, (start, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
-        whole = all(type(value) is int and value >= 0 for value in (*shape, start, end))
+        whole = isinstance(kind, str) and all(type(value) is int and value >= 0 for value in (*shape, start, end))
     except (TypeError, KeyError, ValueError) as error:
         raise BrokenFile(f"Its header describes {shown(name)} wrongly.") from error
     if not whole or kind not in SIZES or len(shape) > 8 or math.prod(shape) * SIZES[kind] != end - start:
