@@ -22,7 +22,7 @@ from models.memory import MemoryPlan
 from models.reading import Embeddings, Reader
 from models.training.families import Family
 from models.training.recipe import Example, TrainingError
-from models.weights import Where
+from models.weights import Where, cached_snapshots, shelves_of
 
 Step = Callable[[], None]  # Called between two pieces of work: may raise to stop there.
 
@@ -133,3 +133,20 @@ def open_picture(example: Example) -> Image.Image:
     if example.crop is not None:
         image = image.crop(example.crop)
     return ImageOps.fit(image, example.size, Image.Resampling.LANCZOS)
+
+
+def adapter_file(name: str, where: Where) -> Path:
+    """A file, or the one safetensors file of a repository in the folder of weights or Hugging Face's cache. Raises TrainingError."""
+    given = Path(name).expanduser()
+    if given.is_file():
+        return given
+    models_dir = shelves_of(where).models_dir
+    places = [models_dir / name, models_dir / given.name] if models_dir else []
+    for folder in (*places, *cached_snapshots(name, "main")):
+        files = sorted(folder.glob("*.safetensors"))
+        if files:
+            return files[0]
+    raise TrainingError(
+        "base", "The training adapter is not on this machine.", f"{name} keeps a distilled model what it is while it is trained.",
+        f"Run `hf download {name}`, or train the model that it was distilled from.", "training_adapter",
+    )  # fmt: skip

@@ -102,7 +102,7 @@ class Trainer:
                 sizes = list(dict.fromkeys(example.size for example in examples))
                 remembered = self.drawer.remembered(list(captions.drawn), sizes, self.revision, cache, self._between)
         if recipe.training_adapter:
-            self.adapter.assist(Path(recipe.training_adapter))
+            self.adapter.assist(material.adapter_file(recipe.training_adapter, self.where))
         if recipe.gradient_checkpointing:
             pipe.transformer.enable_gradient_checkpointing()
         self.flow = Flow(self.family, self.adapter, recipe, texts, self.device)
