@@ -266,7 +266,7 @@ def read_crop(value: object, width: int, height: int) -> Box | None:
     whole = isinstance(value, Sequence) and len(value) == 4 and all(isinstance(one, int) and not isinstance(one, bool) for one in value)
     if whole:
         left, top, right, bottom = cast(Box, tuple(cast(Sequence[int], value)))
-        if 0 <= left and 0 <= top and right <= width and bottom <= height and right - left >= side and bottom - top >= side:
+        if min(left, top) >= 0 and right <= width and bottom <= height and min(right - left, bottom - top) >= side:
             return None if (left, top, right, bottom) == (0, 0, width, height) else (left, top, right, bottom)
     raise BadInput(
         "crop", "This is no crop of the picture.", f"It is {width} x {height}, and no side may be below {side} pixels.",

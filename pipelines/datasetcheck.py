@@ -63,7 +63,8 @@ def examine(image: Image.Image) -> Looks:
     for side in reversed(sides):
         scale = side / (area**0.5)
         if scale < 1:
-            at = at.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.LANCZOS, reducing_gap=2)
+            size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+            at = at.resize(size, Image.Resampling.LANCZOS, reducing_gap=2)
         value = sharpness(np.asarray(at.convert("L")))
         sharp[side] = None if value is None else round(value, 1)
     return Looks(sharp, round(flatness(np.asarray(at)), 1), fingerprint(at))
@@ -134,10 +135,11 @@ def _picture(sample: Sample, look: Looks, sizes: Sizes, limits: Limits) -> list[
         found.append(Finding("warn", "small", what, "Bring a larger copy, crop less, or train at a smaller size."))
     cut = 1 - (right - left) * (bottom - top) / (sample.width * sample.height)
     if sample.crop is None and cut > limits.cut:
-        found.append(Finding("warn", "cut", f"{cut:.0%} of it is cut off.", "Look whether what matters is still in it, or crop it yourself."))
+        found.append(Finding("warn", "cut", f"{cut:.0%} of it is cut off.", "See that what matters is still in it, or crop it yourself."))
     sharp = look.sharp_at(sizes.resolution)
     if sharp is not None and sharp < limits.blurry:
-        found.append(Finding("warn", "blurry", f"It is blurry: sharpness {sharp:.0f} of 100.", "Leave it out, or the LoRA learns the blur."))
+        what = f"It is blurry: sharpness {sharp:.0f} of 100."
+        found.append(Finding("warn", "blurry", what, "Leave it out, or the LoRA learns the blur."))
     if look.flat > limits.flat:
         found.append(Finding("warn", "flat", "It shows next to nothing.", "Leave it out."))
     return found

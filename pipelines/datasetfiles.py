@@ -68,8 +68,8 @@ def members(file: IO[bytes] | Path) -> Iterator[Member]:
                 yield Member(name, data=data)
             else:
                 captions = listed(data) if path.name.lower() in LISTS else {name: caption_of(data)}
-                parent = str(path.parent)
-                yield Member(name, captions={f"{parent}/{one}" if parent != "." and one != name else one: said for one, said in captions.items()})
+                beside = "" if str(path.parent) == "." else f"{path.parent}/"
+                yield Member(name, captions={one if one == name else beside + one: said for one, said in captions.items()})
 
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int) -> tuple[bytes, str]:
@@ -117,8 +117,8 @@ def tidy(text: str) -> str:
 
 def clean(name: str) -> str:
     """A name that is shown and compared, never opened: "C:\\\\a\\\\../b.png" -> "a/b.png"."""
-    parts = [part for part in "".join(one for one in name.replace("\\", "/") if one.isprintable()).split("/") if part not in ("", ".", "..")]
-    return "/".join(part for part in parts if not part.endswith(":"))[-NAME_LIMIT:]
+    plain = "".join(one for one in name.replace("\\", "/") if one.isprintable())
+    return "/".join(part for part in plain.split("/") if part not in ("", ".", "..") and not part.endswith(":"))[-NAME_LIMIT:]
 
 
 def match(captions: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:

@@ -10,8 +10,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 JSON_LIMIT = 256 * 2**10  # bytes of a body below /api/: the longest prompt is 4000 characters
 PICTURE_LIMIT = 32 * 2**20  # and of a picture's file
-PICTURES = ("/api/import",)  # what takes one, raw: neither can a form send image/*
-TABLES = {"/api/batches/catalogues": 16 * 2**20}  # what takes a table's file, raw, and its bytes: no form can send octet-stream
+PICTURES = ("/api/import", "/api/datasets/picture")  # what takes one, raw: neither can a form send image/*
+# What takes another file, raw, and its bytes: no form can send octet-stream.
+TABLES = {"/api/batches/catalogues": 16 * 2**20, "/api/datasets/zip": 2**30}
 LONGER = {"/api/templates/import": 12 * 2**20}  # bytes of JSON that hold a file's text
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 

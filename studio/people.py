@@ -173,7 +173,7 @@ class People:
             raise NotYours("This project is looked after by somebody else.", "", f"Ask {row['owner']}.")
         members = self._members(name)
         with self._store.write() as db:
-            for table in ("images", "jobs", "boards", "experiments"):
+            for table in ("images", "jobs", "boards", "experiments", "datasets"):
                 db.execute(f"UPDATE {table} SET shared = NULL WHERE shared = ?", [name])
             db.execute("DELETE FROM members WHERE project = ?", [name])
             db.execute("DELETE FROM projects WHERE name = ?", [name])
@@ -269,7 +269,7 @@ def hand_over(db: sqlite3.Connection, giver: str, taker: str) -> None:
 
     What people said (verdicts, votes, comments) and who wrote a version stay under the name of whoever it was.
     """
-    for table in ("jobs", "images", "pins", "batches", "catalogues", "experiments", "grids"):
+    for table in ("jobs", "images", "pins", "batches", "catalogues", "experiments", "grids", "datasets"):
         db.execute(f"UPDATE {table} SET person = ? WHERE person = ?", [taker, giver])
     # A seed that both have pinned is the taker's already, with their title.
     db.execute("UPDATE OR IGNORE seeds SET person = ? WHERE person = ?", [taker, giver])

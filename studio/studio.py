@@ -27,8 +27,10 @@ from studio import __version__, files
 from studio.batches import Batches
 from studio.brands import Brands
 from studio.cache import Cache, take_again
+from studio.captioning import CaptionerShelf
 from studio.catalogues import Catalogues
 from studio.composing import Composer
+from studio.datasets import Datasets
 from studio.events import Door, Hub, Message, Owner
 from studio.experimenting import Experimenter
 from studio.funnel import Funnel
@@ -119,6 +121,9 @@ class Studio:
         self.shelf = Shelf(self.store, self.hub, self.settings, catalogue, data_dir, models_dir, in_use, device, lowvram)
         self.rescoring = Rescoring(self.store, lambda: self._door.send({"wake": True}))
         self.scorers = ScorerShelf(self.store, self.hub, self.shelf, models_dir)
+        self.captioners = CaptionerShelf(self.shelf, self.hub, models_dir)
+        self.datasets = Datasets(self.store, self.hub, data_dir, catalogue, lambda: self.shelf.where, lambda: self._door.send({"wake": True}))
+        self.lora_rack.stale = self.datasets.stale
         self.family = family or self.shelf.best_family()
         self._cache = Cache(self.store, data_dir, catalogue, engine, lambda: self.shelf.where, lambda: self._words)
         self._funnel = Funnel(self.store, data_dir, self.profiles, self._cache)
@@ -144,6 +149,7 @@ class Studio:
         files.sweep(self.data_dir, float(self.store.setting("swept") or 0))
         self.store.set("swept", str(now))
         self.imports.sweep()
+        self.datasets.sweep()
         self._housekeeper.start()
         self.experimenter.start()
         self._supervisor.start()
@@ -423,6 +429,8 @@ class Studio:
                 self._progress[message["id"]].eta = None
             self._tell_jobs([message["id"]])
             self.experimenter.wake()
+        elif event == "dataset":
+            self.datasets.told(message["id"])
         elif event == "meaning":
             self._meanings.heard(message)
         elif event == "machine":

@@ -31,6 +31,7 @@ from models.spec import Engine, ImageSpec, Picture, Preview, Step
 from pipelines.tasks import Draft
 from studio import events, files
 from studio.cache import Cache
+from studio.captioning import Captioning
 from studio.config import WorkerSetup, quiet_libraries
 from studio.engines import Engines
 from studio.foresight import hold_seconds
@@ -86,6 +87,7 @@ class Worker:
         self.judge = Judge(store, folder, catalogue, profiles, Funnel(store, folder, profiles, cache), self.engines.scorers)
         self.guardian = Guardian(store, partial(prompt_readers, where))
         self.rescorer = Rescorer(store, self.judge)
+        self.captioning = Captioning(store, folder, catalogue, where, self.tell, self.engines)
         self.saver = Saver(store, folder, self.tell, self.wake, self.fail, cache)
 
     def tell(self, event: str, **message: object) -> None:
@@ -135,6 +137,8 @@ class Worker:
                 busy = at_work
                 self.tell("device", state="busy" if busy else "ready", note="", words=self.engines.words)
             if task is None:
+                if self.captioning.catch_up():
+                    continue
                 if rescored := self.rescorer.catch_up():
                     for image in rescored:
                         self.tell("image", id=image)

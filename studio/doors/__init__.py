@@ -17,6 +17,7 @@ from studio.doors import (
     batches,
     brands,
     comments,
+    datasets,
     experiments,
     grids,
     history,
@@ -60,7 +61,7 @@ ROOMS: tuple[Callable[[Studio], APIRouter], ...] = (
     settings.api, wildcards.api,
     templates.api, templates.composing,
     grids.api, seeds.api, seeds.failures,
-    loras.api,
+    loras.api, datasets.api, datasets.pictures,
     batches.variants, batches.api,
     login.pages,
 )  # fmt: skip

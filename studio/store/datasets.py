@@ -90,6 +90,21 @@ def images_of(store: Store, dataset: int, removed: bool = False) -> list[Row]:
     return store.db.execute(f"SELECT * FROM dataset_images WHERE dataset_id = ? AND removed {only} ORDER BY id", [dataset]).fetchall()
 
 
+def known(store: Store, dataset: int, sha256: str) -> Row | None:
+    """The picture of a set with these bytes, one that is in it before one that was taken out."""
+    select = "SELECT * FROM dataset_images WHERE dataset_id = ? AND sha256 = ? ORDER BY removed IS NOT NULL, id LIMIT 1"
+    return store.db.execute(select, [dataset, sha256]).fetchone()
+
+
+def count(store: Store, dataset: int) -> int:
+    return int(store.db.execute("SELECT count(*) FROM dataset_images WHERE dataset_id = ? AND removed IS NULL", [dataset]).fetchone()[0])
+
+
+def first(store: Store, dataset: int) -> int | None:
+    """The id of the picture that came first."""
+    return store.db.execute("SELECT min(id) FROM dataset_images WHERE dataset_id = ? AND removed IS NULL", [dataset]).fetchone()[0]
+
+
 def image_row(store: Store, dataset: int, image: int) -> Row:
     """Raises NotFound."""
     row = None
@@ -156,7 +171,7 @@ def propose(store: Store, image: int, asked: str, caption: str, told: str = "") 
         db.execute("UPDATE datasets SET changed = ? WHERE id = (SELECT dataset_id FROM dataset_images WHERE id = ?)", [now(), image])
 
 
-# Versions, and who used them.
+# Versions, and which LoRAs were trained on them.
 
 
 def add_version(store: Store, dataset: int, hash_: str, body: Mapping[str, Any], person: str, note: str) -> int:
@@ -187,17 +202,23 @@ def version_row(store: Store, dataset: int, number: int) -> Row:
     return row
 
 
-def used(db: sqlite3.Connection, lora: str, version: int, dataset: int, number: int) -> None:
-    """Notes what a version of a LoRA was trained on. In the caller's transaction, with the version's own row."""
-    db.execute("INSERT OR REPLACE INTO dataset_uses VALUES (?, ?, ?, ?, ?)", [lora, version, dataset, number, now()])
-
-
 def uses(store: Store, dataset: int | None = None, lora: str | None = None) -> list[Row]:
-    """lora, version, dataset_id, number; of each LoRA its newest version first."""
-    only = [f"{name} = ?" for name, value in (("dataset_id", dataset), ("lora", lora)) if value is not None]
-    where = f"WHERE {' AND '.join(only)}" if only else ""
-    values = [value for value in (dataset, lora) if value is not None]
-    return store.db.execute(f"SELECT * FROM dataset_uses {where} ORDER BY lora, version DESC", values).fetchall()
+    """Which versions of LoRAs that are not in the trash were trained on a set: lora, title, number, dataset_id, taken (the set's version),
+    hash; of each LoRA its newest version first."""
+    only, values = ["lora_versions.dataset IS NOT NULL", "dataset_id IS NOT NULL"], []
+    for column, value in (("dataset_id", dataset), ("loras.name", lora)):
+        if value is not None:
+            only.append(f"{column} = ?")
+            values.append(value)
+    return store.db.execute(
+        f"""SELECT loras.name AS lora, loras.title, lora_versions.number, json_extract(lora_versions.dataset, '$.dataset') AS dataset_id,
+        json_extract(lora_versions.dataset, '$.version') AS taken, json_extract(lora_versions.dataset, '$.hash') AS hash
+        FROM lora_versions JOIN loras ON loras.id = lora_versions.lora_id
+        WHERE {" AND ".join(only)} AND NOT EXISTS (SELECT 1 FROM lora_trash
+            WHERE lora_trash.lora_id = lora_versions.lora_id AND lora_trash.number = lora_versions.number)
+        ORDER BY loras.name, lora_versions.number DESC""",
+        values,
+    ).fetchall()
 
 
 # Tidying up.

@@ -1,4 +1,4 @@
-"""Sets of pictures that LoRAs are trained on: the pictures with their captions, the versions that trainings took, and who used which."""
+"""Sets of pictures that LoRAs are trained on: the pictures with their captions, and the versions that trainings took."""
 from __future__ import annotations
 
 from sqlite_utils import Database
@@ -43,11 +43,5 @@ def datasets(db: Database) -> None:
         hash TEXT NOT NULL, body TEXT NOT NULL, -- JSON: trigger, kind, fit, images
         person TEXT NOT NULL REFERENCES persons(name), note TEXT NOT NULL, created TEXT NOT NULL,
         PRIMARY KEY (dataset_id, number), UNIQUE (dataset_id, hash)
-        ) WITHOUT ROWID"""
-    )
-    db.execute(
-        """CREATE TABLE dataset_uses ( -- which version of a LoRA was trained on which version of a set
-        lora TEXT NOT NULL, version INTEGER NOT NULL, dataset_id INTEGER NOT NULL REFERENCES datasets(id), number INTEGER NOT NULL,
-        created TEXT NOT NULL, PRIMARY KEY (lora, version)
         ) WITHOUT ROWID"""
     )
