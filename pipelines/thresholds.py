@@ -16,6 +16,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from pipelines.agreement import Flags, Rates, Reals, Rows, Share, costs, passing, rates, share, surely_less
 from pipelines.judge import Bar
 
 FEWEST = 30  # verdicts about a dimension before anything is fitted
@@ -24,11 +25,8 @@ FEWEST_PROMPTS = 3
 ISOTONIC = 1000  # from here on the curve may have any rising shape
 FOLDS = 5
 SURE = 0.8
-CERTAIN = 1.645  # one-sided 95 %: how clearly a threshold must beat none at all
 SHOWN = 200  # values of either kind that are told for a plot
 
-Reals = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 Method = Literal["", "logistic", "isotonic", "seen"]
 
 
@@ -45,28 +43,6 @@ class Judged:
     values: Mapping[str, float]
     reasons: frozenset[str] = frozenset()
     chance: float = 1.0
-
-
-@dataclass(frozen=True)
-class Share:
-    """A share with its 95 % interval. hits of `of` verdicts, unweighted; `value` is weighted and NaN when `of` is 0."""
-
-    value: float
-    low: float
-    high: float
-    hits: int
-    of: int
-
-
-@dataclass(frozen=True)
-class Rates:
-    """What a bar gets right and wrong. agreement: of all pictures. false_accepts: of those that people rejected, what passes.
-    false_rejects: of those that they approved, what does not. unwanted: of what passes, what people reject."""
-
-    agreement: Share
-    false_accepts: Share
-    false_rejects: Share
-    unwanted: Share
 
 
 @dataclass(frozen=True)
@@ -127,24 +103,7 @@ def learn(verdicts: Sequence[Judged], bars: Mapping[str, Bar], sure: float = SUR
     return {name: found[name] for name in bars}
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """The verdicts that say something of one dimension: each array (n,)."""
-
-    x: Reals
-    y: Flags
-    w: Reals
-    groups: npt.NDArray[np.int64]
-
-    def at(self, which: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> _Rows:
-        return _Rows(self.x[which], self.y[which], self.w[which], self.groups[which])
-
-    @property
-    def prompts(self) -> int:
-        return len(np.unique(self.groups))
-
-
-def _rows(verdicts: Sequence[Judged], dimension: str, learned: Mapping[str, Bar]) -> _Rows:
+def _rows(verdicts: Sequence[Judged], dimension: str, learned: Mapping[str, Bar]) -> Rows:
     used = []
     for one in verdicts:
         value = one.values.get(dimension)
@@ -157,7 +116,7 @@ def _rows(verdicts: Sequence[Judged], dimension: str, learned: Mapping[str, Bar]
                 continue
         used.append((value, one.approved, 1 / one.chance, one.group))
     numbers = {group: number for number, group in enumerate(dict.fromkeys(row[3] for row in used))}
-    return _Rows(
+    return Rows(
         np.array([row[0] for row in used], np.float64),
         np.array([row[1] for row in used], np.bool_),
         np.array([row[2] for row in used], np.float64),
@@ -165,11 +124,11 @@ def _rows(verdicts: Sequence[Judged], dimension: str, learned: Mapping[str, Bar]
     )
 
 
-def _find(name: str, bar: Bar, rows: _Rows, sure: float, cost: float) -> Finding:
+def _find(name: str, bar: Bar, rows: Rows, sure: float, cost: float) -> Finding:
     n, approved = len(rows.y), int(rows.y.sum())
     known = Finding(name, bar, n, approved, n - approved, rows.prompts, values=_values(rows))
     if n:
-        known = replace(known, now=_rates(rows, _over(bar, rows.x)))
+        known = replace(known, now=rates(rows, passing(bar, rows.x)))
     if lacking := _lacking(known):
         return replace(known, why=lacking)
     fit = _fit(rows, bar, cost, sure)
@@ -180,38 +139,38 @@ def _find(name: str, bar: Bar, rows: _Rows, sure: float, cost: float) -> Finding
         return _loosened(known, rows, cost, f"At no value that was seen would people rather {side} than not: there is nothing to part.")
 
     passes, alone = _held_out(rows, bar, cost, sure)
-    without = _errors(rows, np.ones(n, np.bool_), cost)
-    if not _surely_less(_errors(rows, passes, cost), without, rows.groups):
+    without = costs(rows, np.ones(n, np.bool_), cost)
+    if not surely_less(costs(rows, passes, cost), without, rows.groups):
         return _loosened(known, rows, cost, "On prompts it has not seen, a threshold here does not clearly do better than none.")
     decided = alone != 0
     return replace(
         known,
         method=fit.method,
         cut=fit.cut,
-        then=_rates(rows, passes),
-        alone=_rates(rows.at(decided), alone[decided] > 0),
-        undecided=_share(~decided, rows),
-        better=bool(_errors(rows, passes, cost).sum() < _errors(rows, _over(bar, rows.x), cost).sum()),
+        then=rates(rows, passes),
+        alone=rates(rows.at(decided), alone[decided] > 0),
+        undecided=share(~decided, rows),
+        better=bool(costs(rows, passes, cost).sum() < costs(rows, passing(bar, rows.x), cost).sum()),
         curve=_curve(fit, rows),
     )
 
 
-def _loosened(found: Finding, rows: _Rows, cost: float, why: str) -> Finding:
+def _loosened(found: Finding, rows: Rows, cost: float, why: str) -> Finding:
     """Where values do not tell: a bar that clearly does worse than none gives way to the worst value that was approved; what lies beyond
     it nobody has seen. Any other bar stays, and `why` is told."""
-    now, none = _errors(rows, _over(found.bar, rows.x), cost), _errors(rows, np.ones(len(rows.y), np.bool_), cost)
-    if not found.bar.hard or not _surely_less(none, now, rows.groups):
+    now, none = costs(rows, passing(found.bar, rows.x), cost), costs(rows, np.ones(len(rows.y), np.bool_), cost)
+    if not found.bar.hard or not surely_less(none, now, rows.groups):
         return replace(found, why=why)
     passes = np.ones(len(rows.y), np.bool_)
     for train, test in _folds(rows):
-        passes[test] = _over(_loosest(found.bar, rows.at(train)), rows.x[test])
+        passes[test] = passing(_loosest(found.bar, rows.at(train)), rows.x[test])
     threshold = _loosest(found.bar, rows).threshold
-    rates = _rates(rows, passes)
-    cut, undecided = Cut(threshold, threshold, threshold), _share(np.zeros(len(rows.y), np.bool_), rows)
-    return replace(found, method="seen", cut=cut, then=rates, alone=rates, undecided=undecided, better=True)
+    told = rates(rows, passes)
+    cut, undecided = Cut(threshold, threshold, threshold), share(np.zeros(len(rows.y), np.bool_), rows)
+    return replace(found, method="seen", cut=cut, then=told, alone=told, undecided=undecided, better=True)
 
 
-def _loosest(bar: Bar, rows: _Rows) -> Bar:
+def _loosest(bar: Bar, rows: Rows) -> Bar:
     """The bar that everything approved passes, rounded to its good side."""
     worst = float(rows.x[rows.y].min() if bar.bound == ">=" else rows.x[rows.y].max())
     step = 10.0 ** (math.floor(math.log10(abs(worst))) - 2) if worst else 1.0
@@ -242,7 +201,7 @@ class _Fit:
     cut: Cut | None
 
 
-def _fit(rows: _Rows, bar: Bar, cost: float, sure: float) -> _Fit | None:
+def _fit(rows: Rows, bar: Bar, cost: float, sure: float) -> _Fit | None:
     """None where the value does not tell, or tells the other way round."""
     up = 1.0 if bar.bound == ">=" else -1.0
     if rows.y.all() or not rows.y.any() or np.ptp(rows.x) == 0:
@@ -268,7 +227,7 @@ def _fit(rows: _Rows, bar: Bar, cost: float, sure: float) -> _Fit | None:
 _Made = tuple[Callable[[Reals], Reals], Callable[[float], float | None]]
 
 
-def _logistic(z: Reals, rows: _Rows) -> _Made | None:
+def _logistic(z: Reals, rows: Rows) -> _Made | None:
     from sklearn.linear_model import LogisticRegression
 
     mean = np.average(z, weights=rows.w)
@@ -285,7 +244,7 @@ def _logistic(z: Reals, rows: _Rows) -> _Made | None:
     return lambda x: 1 / (1 + np.exp(-np.clip(base + slope * (x - mean) / spread, -500, 500))), crossing
 
 
-def _isotonic(z: Reals, rows: _Rows) -> _Made | None:
+def _isotonic(z: Reals, rows: Rows) -> _Made | None:
     from sklearn.isotonic import IsotonicRegression
 
     model = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(z, rows.y.astype(np.float64), sample_weight=rows.w)
@@ -310,7 +269,7 @@ def _tidy(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def _held_out(rows: _Rows, bar: Bar, cost: float, sure: float) -> tuple[Flags, npt.NDArray[np.int8]]:
+def _held_out(rows: Rows, bar: Bar, cost: float, sure: float) -> tuple[Flags, npt.NDArray[np.int8]]:
     """What a threshold fitted on the other prompts says of each picture: whether it passes; and 1, -1 or 0 (a person has to look)."""
     passes, alone = np.ones(len(rows.y), np.bool_), np.ones(len(rows.y), np.int8)
     for train, test in _folds(rows):
@@ -318,14 +277,14 @@ def _held_out(rows: _Rows, bar: Bar, cost: float, sure: float) -> tuple[Flags, n
         if fit is None or fit.cut is None:
             continue  # without a threshold everything passes
         x, up = rows.x[test], bar.bound == ">="
-        passes[test] = _over(replace(bar, threshold=fit.cut.threshold), x)
+        passes[test] = passing(replace(bar, threshold=fit.cut.threshold), x)
         good = x >= fit.cut.high if up else x <= fit.cut.low
         bad = x < fit.cut.low if up else x > fit.cut.high
         alone[test] = np.where(good, 1, np.where(bad, -1, 0))
     return passes, alone
 
 
-def _folds(rows: _Rows) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
+def _folds(rows: Rows) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
     """Which verdicts to fit, and which of other prompts to try it on."""
     from sklearn.model_selection import GroupKFold
 
@@ -335,62 +294,7 @@ def _folds(rows: _Rows) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.
 # What is told.
 
 
-def _over(bar: Bar, values: Reals) -> Flags:
-    """Which values are on the good side of the bar, whatever it leaves undecided."""
-    return np.asarray(values >= bar.threshold if bar.bound == ">=" else values <= bar.threshold, np.bool_)
-
-
-def _rates(rows: _Rows, accepted: Flags) -> Rates:
-    return Rates(
-        _share(accepted == rows.y, rows),
-        _share(accepted[~rows.y], rows.at(~rows.y)),
-        _share(~accepted[rows.y], rows.at(rows.y)),
-        _share(~rows.y[accepted], rows.at(accepted)),
-    )
-
-
-def _share(hit: Flags, rows: _Rows) -> Share:
-    """Weighted, with a Wilson interval over as many verdicts as these are worth: weights that differ and pictures of one prompt that
-    share their fate make them fewer (Korn and Graubard, "Confidence intervals for proportions with small expected number of positive
-    counts estimated from survey data", 1998)."""
-    n, total = len(hit), float(rows.w.sum())
-    if n == 0:
-        return Share(math.nan, 0.0, 1.0, 0, 0)
-    value = float(rows.w[hit].sum() / total)
-    worth = total**2 / float((rows.w**2).sum())
-    groups, numbers = np.unique(rows.groups, return_inverse=True)
-    if 0 < value < 1 and len(groups) > 1:
-        of_group = np.bincount(numbers, weights=rows.w * (hit - value))
-        variance = len(groups) / (len(groups) - 1) * float((of_group**2).sum()) / total**2
-        if variance > 0:
-            worth = min(worth, value * (1 - value) / variance)
-    return Share(value, *wilson(value * worth, worth), int(hit.sum()), n)
-
-
-def wilson(hits: float, n: float, z: float = 1.96) -> tuple[float, float]:
-    """The 95 % score interval of a share (Wilson, 1927); (0, 1) when n is 0."""
-    if n <= 0:
-        return 0.0, 1.0
-    share = hits / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(max(0.0, share * (1 - share) / n + z * z / (4 * n * n)))
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
-def _errors(rows: _Rows, passes: Flags, cost: float) -> Reals:
-    """What each picture's wrong verdict costs."""
-    return np.asarray(rows.w * np.where(passes & ~rows.y, cost, np.where(~passes & rows.y, 1.0, 0.0)), np.float64)
-
-
-def _surely_less(errors: Reals, than: Reals, groups: npt.NDArray[np.int64]) -> bool:
-    """Whether the sum of `errors` is smaller, by more than chance among prompts would make it."""
-    gains = np.bincount(groups, weights=than - errors)
-    gains = gains[np.unique(groups)]
-    spread = float(gains.std(ddof=1)) * math.sqrt(len(gains)) if len(gains) > 1 else math.inf
-    return float(gains.sum()) > CERTAIN * spread
-
-
-def _area(rows: _Rows, bar: Bar) -> float:
+def _area(rows: Rows, bar: Bar) -> float:
     """How often an approved value lies on the better side of a rejected one (0.5: the value tells nothing)."""
     good, bad = rows.x[rows.y], rows.x[~rows.y]
     if not len(good) or not len(bad):
@@ -400,7 +304,7 @@ def _area(rows: _Rows, bar: Bar) -> float:
     return float(below if bar.bound == ">=" else 1 - below)
 
 
-def _values(rows: _Rows) -> tuple[list[float], list[float]]:
+def _values(rows: Rows) -> tuple[list[float], list[float]]:
     def some(values: Reals) -> list[float]:
         places = np.linspace(0, len(values) - 1, min(SHOWN, len(values))).round().astype(np.int64)
         return [round(float(value), 4) for value in np.sort(values)[places]]
@@ -408,6 +312,6 @@ def _values(rows: _Rows) -> tuple[list[float], list[float]]:
     return some(rows.x[rows.y]), some(rows.x[~rows.y])
 
 
-def _curve(fit: _Fit, rows: _Rows) -> list[tuple[float, float]]:
+def _curve(fit: _Fit, rows: Rows) -> list[tuple[float, float]]:
     x = np.linspace(float(rows.x.min()), float(rows.x.max()), 33)
     return [(round(float(value), 4), round(float(chance), 4)) for value, chance in zip(x, fit.chance(x), strict=True)]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from pipelines.thresholds import wilson
+from pipelines.agreement import wilson
 from studio.period import Period
 from studio.store.insights import PICTURES, REQUESTS
 from studio.store.views import Json

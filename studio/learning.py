@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.errors import BadInput
+from pipelines.agreement import Rates, Share, wilson
 from pipelines.fields import shown, text, whole
 from pipelines.profile import Learned, Profile, with_learned
 from pipelines.rules import Bar
-from pipelines.thresholds import Cut, Finding, Judged, Rates, Share, learn, wilson
+from pipelines.thresholds import Cut, Finding, Judged, learn
 from studio.profiles import DEFAULT
 from studio.review import SAME, UNSEEN, title_of
 from studio.store import verdicts

@@ -6,8 +6,9 @@ import math
 import numpy as np
 import pytest
 
+from pipelines.agreement import Share, wilson
 from pipelines.judge import Bar
-from pipelines.thresholds import FEWEST, Judged, Share, learn, wilson
+from pipelines.thresholds import FEWEST, Judged, learn
 
 SHARP = {"sharpness": Bar("sharpness", ">=", 30.0, True)}
 
