@@ -13,10 +13,9 @@ from pipelines.fields import listed, shown, text
 from pipelines.request import UPLOAD
 from studio.batchcheck import template_of
 from studio.imports import SUFFIXES
-from studio.settings import NotYours
 from studio.store import batches
 from studio.store.jobs import LARGEST_ID, NotNow
-from studio.store.people import Who
+from studio.store.people import Who, require_admin
 
 if TYPE_CHECKING:
     from studio.studio import Studio
@@ -186,8 +185,7 @@ def _file_name(cell: str) -> str:
 
 
 def _server_path(data: Mapping[Any, Any], name: str, who: Who) -> Path:
-    if not who.admin:
-        raise NotYours("Only an admin may read files of the server.", "", "Upload them instead.")
+    require_admin(who, "Only an admin may read files of the server.", todo="Upload them instead.")
     path = Path(text(data, name, PATH_LIMIT)).expanduser()
     if not path.is_absolute():
         raise BadInput(name, f"{shown(data.get(name))} is no whole path.", "", "Write it from the root on.")

@@ -14,11 +14,10 @@ from models.scorers.catalogue import Dimension, Dimensions, load_scorers
 from pipelines.fields import listed, shown
 from studio.figures import MEASURED, agreement, by_step, count, mean_of, measured, only, per_10000, share, shares, total, versions
 from studio.period import Period, read_period
-from studio.settings import NotYours
 from studio.store import insights
 from studio.store.db import now
 from studio.store.insights import KINDS, PICTURES, Slice
-from studio.store.people import Who
+from studio.store.people import Who, require_admin
 from studio.store.views import Json
 
 if TYPE_CHECKING:
@@ -180,8 +179,8 @@ class Insights:
         """Whose pictures are counted; None for everybody's."""
         if not person:
             return who.name if self._studio.login else None
-        if person != who.name and not who.admin:
-            raise NotYours("Only an admin may see figures of other people's pictures.", "", "Ask one, or look at your own.")
+        if person != who.name:
+            require_admin(who, "Only an admin may see figures of other people's pictures.", todo="Ask one, or look at your own.")
         if person == EVERYBODY:
             return None
         if self._store.db.execute("SELECT 1 FROM persons WHERE name = ?", [person]).fetchone() is None:

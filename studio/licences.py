@@ -3,10 +3,9 @@ from __future__ import annotations
 
 from models.cards import Catalogue, ModelCard
 from models.errors import StudioError
-from studio.settings import NotYours
 from studio.store import Store
 from studio.store.db import now
-from studio.store.people import Who
+from studio.store.people import Who, require_admin
 from studio.store.views import Json
 
 
@@ -34,8 +33,7 @@ class Licences:
     def accept(self, name: str, who: Who) -> None:
         """Records that `who` accepts a card's licence; nothing changes where it was accepted before. Raises NotFound, NotYours."""
         card = self._catalogue.card(name)
-        if not who.admin:
-            raise NotYours("A licence is accepted for everybody here.", "Only an admin may do that.", "Ask one.")
+        require_admin(who, "A licence is accepted for everybody here.", "Only an admin may do that.")
         if card.licence.accept and not self.accepted(card):
             self._store.db.execute(
                 "INSERT INTO licences (person, card, licence, accepted) VALUES (?, ?, ?, ?)",

@@ -22,10 +22,9 @@ from models.errors import BadInput, NotFound, StudioError
 from pipelines.fields import one_of, text
 from pipelines.request import LoraChoice, Request
 from studio import lorafolder
-from studio.settings import NotYours
 from studio.store import Store, loras, now
 from studio.store.jobs import NotNow
-from studio.store.people import Who
+from studio.store.people import NotYours, Who
 
 Json = dict[str, Any]
 

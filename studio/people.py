@@ -16,10 +16,9 @@ from pipelines.fields import shown, text
 from studio import passwords
 from studio.history import read_shared
 from studio.login import Login, plain_name
-from studio.settings import NotYours
 from studio.store import images, jobs, now
 from studio.store.jobs import NotNow
-from studio.store.people import Who, person_row
+from studio.store.people import NotYours, Who, person_row, require_admin
 
 if TYPE_CHECKING:
     from studio.studio import Studio
@@ -43,7 +42,7 @@ class People:
 
     def add(self, data: Mapping[Any, Any], who: Who) -> Json:
         """name, password, and if wanted title and admin."""
-        _admin(who)
+        require_admin(who, "Only an admin may do this.")
         name, title = read_name(data), read_title(data)
         admin, password = _switch(data, "admin", False), passwords.acceptable(data.get("password"))
         kept = passwords.hashed(password)
@@ -61,7 +60,7 @@ class People:
         """title (by themselves or an admin), admin (by an admin)."""
         row = self._person(name)
         if row["name"] != who.name or "admin" in data:
-            _admin(who)
+            require_admin(who, "Only an admin may do this.")
         title = read_title(data) if "title" in data else row["title"]
         admin = _switch(data, "admin", bool(row["admin"]))
         with self._store.write() as db:
@@ -81,7 +80,7 @@ class People:
             old = data.get("old")
             self._login.check(who.name, old if isinstance(old, str) else "", address)
         else:
-            _admin(who)
+            require_admin(who, "Only an admin may do this.")
         kept = passwords.hashed(passwords.acceptable(data.get("password")))
         self._store.db.execute("UPDATE persons SET password = ? WHERE name = ?", [kept, row["name"]])
         self._studio.sessions.close_all(row["name"], but=who.session if row["name"] == who.name else "")
@@ -89,7 +88,7 @@ class People:
     def remove(self, name: str, data: Mapping[Any, Any], who: Who) -> Json:
         """Their sessions end at once. `to`: who gets their pictures, jobs, boards, batches, experiments, grids and seeds; null keeps them
         under their name, and nothing more is drawn for them."""
-        _admin(who)
+        require_admin(who, "Only an admin may do this.")
         gone = self._person(name)["name"]
         if gone == who.name:
             raise NotNow("You cannot remove yourself.", "", "Ask another admin.")
@@ -116,7 +115,7 @@ class People:
 
     def restore(self, name: str, data: Mapping[Any, Any], who: Who) -> Json:
         """Somebody who was removed comes back, to whatever is still under their name, with a new password."""
-        _admin(who)
+        require_admin(who, "Only an admin may do this.")
         kept = passwords.hashed(passwords.acceptable(data.get("password")))
         found = self._store.db.execute(
             "UPDATE persons SET removed = NULL, password = ? WHERE name = ? AND removed IS NOT NULL RETURNING name",
@@ -315,11 +314,6 @@ def _switch(data: Mapping[Any, Any], field: str, default: bool) -> bool:
     if not isinstance(value, bool):
         raise BadInput(field, f"{field} must be true or false; this is {shown(value)}.")
     return value
-
-
-def _admin(who: Who) -> None:
-    if not who.admin:
-        raise NotYours("Only an admin may do this.", "", "Ask one.")
 
 
 def _keep_an_admin(db: sqlite3.Connection, but: str) -> None:

@@ -11,8 +11,7 @@ from models.errors import BadInput, NotFound, Unavailable
 from models.refine import Endpoint, check_url, refine
 from pipelines.fields import text
 from pipelines.request import PROMPT_LIMIT
-from studio.settings import NotYours
-from studio.store.people import Who
+from studio.store.people import Who, require_admin
 from studio.store.views import Json
 
 if TYPE_CHECKING:
@@ -44,8 +43,7 @@ class Refining:
 
     def set(self, data: Mapping[Any, Any], who: Who) -> Json:
         """url ("" to switch it off), model, key (absent: as it was, while the url is the same). Raises NotYours, BadInput."""
-        if not who.admin:
-            raise NotYours("Only an admin sets up the language model.", "", "Ask one.")
+        require_admin(who, "Only an admin sets up the language model.")
         url, model = text(data, "url", 500), text(data, "model", 200)
         if not url:
             self._store.set(SETTING, "")

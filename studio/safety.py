@@ -19,11 +19,10 @@ from models.spec import Score
 from pipelines.fields import shown
 from pipelines.fields import text as read_text
 from pipelines.safety import Finding, Kind, SafetyList, list_toml, read_list, shipped
-from studio.settings import NotYours
 from studio.store import Store, incidents
 from studio.store.db import days_ago, now
 from studio.store.jobs import NotNow, job_row, request_of
-from studio.store.people import Who
+from studio.store.people import Who, require_admin
 from studio.store.views import Json
 
 log = logging.getLogger(__name__)
@@ -118,8 +117,7 @@ class Safety:
     def save(self, given: object, note: object, who: Who, base: object = None) -> Json:
         """A new version from a list as `view` gives it, or from its TOML; the view. Raises NotYours, BadInput, and NotNow when somebody
         saved another since version `base`."""
-        if not who.admin:
-            raise NotYours("The safety list is everybody's here.", "Only an admin may change it.", "Ask one.")
+        require_admin(who, "The safety list is everybody's here.", "Only an admin may change it.")
         toml = _text_of(given)
         if len(toml) > TOML_LIMIT:
             raise BadInput("list", f"The list may be {TOML_LIMIT} characters long; this is {len(toml)}.")

@@ -12,12 +12,11 @@ from models.weights import hub_cache
 from studio import folders
 from studio.downloads import Goods
 from studio.events import Hub
-from studio.settings import NotYours
 from studio.shelf import HUB, KINDS, Shelf
 from studio.store import Store
 from studio.store.db import now
 from studio.store.jobs import NotNow
-from studio.store.people import Who
+from studio.store.people import Who, require_admin
 from studio.store.views import Json
 
 KIND = "scorer"  # of downloads
@@ -149,8 +148,7 @@ class ScorerShelf:
 
     def _asked(self, name: str, who: Who) -> ScorerCard:
         card = self._card(name)
-        if not who.admin:
-            raise NotYours("Scorers are for everybody here.", "Only an admin may download or remove what they need.", "Ask one.")
+        require_admin(who, "Scorers are for everybody here.", "Only an admin may download or remove what they need.")
         if card.weights is None:
             raise NotNow(f"{card.title} needs no download.", "All that it needs came with the studio.")
         return card

@@ -11,17 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from models.errors import BadInput, NotFound, StudioError
+from models.errors import BadInput, NotFound
 from pipelines.fields import real, shown, text, whole
 from studio.store import Store
-from studio.store.people import Who
+from studio.store.people import Who, require_admin
 
 Kind = Literal["switch", "whole", "number", "folders"]
 FOLDERS_LIMIT, PATH_LIMIT = 20, 1000
-
-
-class NotYours(StudioError):
-    """Only an admin, or only the owner, may do this."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +104,8 @@ class Settings:
             setting = self.table.get(name)
             if setting is None:
                 raise NotFound(f"There is no setting {shown(name)}.")
-            if not setting.own and not who.admin:
-                raise NotYours(f"{setting.title} is set for everybody.", "Only an admin may change it.", "Ask one.")
+            if not setting.own:
+                require_admin(who, f"{setting.title} is set for everybody.", "Only an admin may change it.")
             read[name] = setting.read(value)
         with self._store.write() as db:
             for name, value in read.items():

@@ -21,10 +21,10 @@ from studio import folders
 from studio.downloads import Downloads, Goods
 from studio.events import Hub
 from studio.licences import Licences
-from studio.settings import NotYours, Settings
+from studio.settings import Settings
 from studio.store import Store
 from studio.store.jobs import NotNow
-from studio.store.people import Who
+from studio.store.people import Who, require_admin
 from studio.store.views import Json
 
 HUB = "https://huggingface.co"
@@ -259,8 +259,7 @@ def _state(settled: bool, found: bool, download: str) -> str:
 
 
 def _admin(who: Who) -> None:
-    if not who.admin:
-        raise NotYours("Models are for everybody here.", "Only an admin may download, accept or remove them.", "Ask one.")
+    require_admin(who, "Models are for everybody here.", "Only an admin may download, accept or remove them.")
 
 
 def _needs(card: ModelCard, machine: Machine, found: Found | None) -> Json:

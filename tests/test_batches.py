@@ -14,9 +14,8 @@ from studios import served, wait_for
 
 from models.errors import BadInput, NotFound
 from pipelines.batch import OffPeak, Setup, TemplateUse, guess_columns, read_off_peak, read_setup, row_request
-from studio.settings import NotYours
 from studio.store import batches as store
-from studio.store.people import LOCAL, Who
+from studio.store.people import LOCAL, NotYours, Who
 from studio.studio import Studio
 
 PROMPTS = b"name,prompt,size\nred,a red mug,1:1\nblue,a blue bowl,\ngreen,a green box,3:2\n"

@@ -46,8 +46,8 @@ from studio.doors.base import Json
 from studio.gate import Gate
 from studio.guard import Guard
 from studio.login import TooMany, WrongPassword
-from studio.settings import NotYours
 from studio.store.jobs import NotNow
+from studio.store.people import NotYours
 from studio.studio import Studio
 
 log = logging.getLogger(__name__)

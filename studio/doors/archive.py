@@ -11,8 +11,8 @@ from fastapi.responses import StreamingResponse
 from studio import archive
 from studio.doors.base import Asking, Body, Json, only
 from studio.export import Exports
-from studio.settings import NotYours
 from studio.store.db import now
+from studio.store.people import require_admin
 from studio.studio import Studio
 
 
@@ -32,8 +32,7 @@ def api(studio: Studio) -> APIRouter:
 
     @router.get("/backup")
     def backup(who: Asking) -> Any:
-        if not who.admin:
-            raise NotYours("Only an admin may take a backup.", "It holds everybody's pictures.")
+        require_admin(who, "Only an admin may take a backup.", "It holds everybody's pictures.", todo="")
         return _download(f"contact-sheet-backup-{now()[:10]}.zip", "application/zip", archive.pieces(studio.data_dir))
 
     return router

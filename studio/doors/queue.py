@@ -8,10 +8,9 @@ from fastapi import APIRouter
 from models.errors import BadInput
 from studio.doors.base import Asking, Body, Json, only
 from studio.queueing import read_priority, start_time, veiled
-from studio.settings import NotYours
 from studio.store import jobs, order
 from studio.store.order import Move
-from studio.store.people import Who
+from studio.store.people import Who, require_admin
 from studio.studio import Studio
 
 
@@ -100,5 +99,4 @@ def _changed(studio: Studio, job: int, who: Who) -> Json:
 
 
 def _admins_only(who: Who, what: str) -> None:
-    if not who.admin:
-        raise NotYours(f"Only an admin can {what}.", "", "You can pause jobs of your own.")
+    require_admin(who, f"Only an admin can {what}.", todo="You can pause jobs of your own.")

@@ -5,11 +5,10 @@ import sqlite3
 from collections.abc import Sequence
 
 from models.errors import NotFound
-from studio.settings import NotYours
 from studio.store import images
 from studio.store.db import Store, now
 from studio.store.jobs import LARGEST_ID
-from studio.store.people import Who
+from studio.store.people import NotYours, Who
 
 
 def of_image(store: Store, image: int, who: Who) -> list[sqlite3.Row]:

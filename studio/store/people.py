@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from models.errors import StudioError
+
 if TYPE_CHECKING:
     from studio.store.db import Store
 
@@ -28,6 +30,16 @@ class Who:
 
 
 LOCAL = Who("local", admin=True)  # whoever sits at a studio without a login
+
+
+class NotYours(StudioError):
+    """Only an admin, or only the owner, may do this."""
+
+
+def require_admin(who: Who, what: str, why: str = "", todo: str = "Ask one.") -> None:
+    """Raises NotYours, in these words, for whoever is no admin."""
+    if not who.admin:
+        raise NotYours(what, why, todo)
 
 
 def visible(who: Who, table: str = "images") -> tuple[str, Sequence[str]]:
