@@ -281,8 +281,9 @@ def _put(found: Json, name: str, value: Any) -> None:
         found[head] = value
     elif head == "loras":
         given = found.get("loras")
-        kept = [lora for lora in given if not (isinstance(lora, Mapping) and lora.get("name") == rest)] if isinstance(given, list) else []
-        found["loras"] = [*kept, {"name": rest, "weight": value}]
+        given = list(given) if isinstance(given, list) else []
+        same = next((lora for lora in given if isinstance(lora, Mapping) and lora.get("name") == rest), {"name": rest})
+        found["loras"] = [*(lora for lora in given if lora is not same), {**same, "weight": value}]
     else:
         inner = found.get(head)
         others = dict(inner) if isinstance(inner, Mapping) else {"name": inner} if head == "template" and inner else {}

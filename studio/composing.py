@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
-from models.cards import Catalogue, ModelCard
+from models.cards import Catalogue, ModelCard, Tier
 from models.errors import BadInput, NotFound
 from models.weights import Where
 from models.words import read_prompt
@@ -28,6 +28,7 @@ from pipelines.template import INSTEAD, Template
 from studio.store.people import Who
 from studio.store.views import Json
 from studio.templates import Templates
+from studio.wearing import Known, choices, left_unsaid, says, unsaid, wear
 
 EDIT_LIMIT = 4000
 OWN = ("template", "values", "brand", "parts", "edit")
@@ -69,6 +70,7 @@ class Composer:
 
     wildcards: the studio's lists of words, as they are now. where: the places that weights, and tokenizers with them, are looked for in.
     brand: the brand of a name, or the usual one of a person for None (None where they have none); raises NotFound.
+    loras: those that there are.
     """
 
     def __init__(
@@ -78,8 +80,10 @@ class Composer:
         wildcards: Callable[[], Wildcards | None] = lambda: None,
         where: Callable[[], Where] = lambda: None,
         brand: Callable[[str | None, Who], Brand | None] = lambda name, who: None,
+        loras: Known | None = None,
     ) -> None:
         self._templates, self._catalogue, self._wildcards, self._where, self._brand = templates, catalogue, wildcards, where, brand
+        self._loras = loras
         self._known: dict[tuple[str, str], bool] = {}  # phrases of the presets, by model: there are a few hundred
 
     def compose(self, data: Any, who: Who) -> Any:
@@ -88,27 +92,30 @@ class Composer:
             return data
         brand = self._brand_of(data, who)
         if brand is None and not any(data.get(name) for name in OWN) and not has_syntax(data.get("prompt")):
-            return {name: value for name, value in data.items() if name not in ("parts", "edit")}
-        return self._compose(data, brand).data
+            plain = {name: value for name, value in data.items() if name not in ("parts", "edit")}
+            prompt = text(data, "prompt", PROMPT_LIMIT)
+            if not prompt or not unsaid(choices(data.get("loras")), self._loras, who, prompt):
+                return plain
+        return self._compose(data, brand, who).data
 
     def preview(self, data: Mapping[Any, Any], who: Who) -> Composed:
         """What would be drawn, without a seed of chance where none is given. Raises BadInput."""
         seeded = {"seed": 0, **{name: value for name, value in data.items() if value is not None}}
-        return self._compose(seeded, self._brand_of(data, who))
+        return self._compose(seeded, self._brand_of(data, who), who)
 
-    def preview_of(self, template: Template, data: Mapping[Any, Any]) -> Composed:
+    def preview_of(self, template: Template, data: Mapping[Any, Any], who: Who) -> Composed:
         """What a template that is not saved yet would come to with `values`, or else its example. Raises BadInput."""
         given = {"seed": 0, "family": data.get("family")}
-        return self._compose(given, None, template, fill(template, read_values(data) or _exemplary(template)))
+        return self._compose(given, None, who, template, fill(template, read_values(data) or _exemplary(template)))
 
     # How it is done.
 
     def _compose(
-        self, data: Mapping[Any, Any], brand: Brand | None, template: Template | None = None, filling: Filling | None = None
+        self, data: Mapping[Any, Any], brand: Brand | None, who: Who, template: Template | None = None, filling: Filling | None = None
     ) -> Composed:
         if template is None:
             template, filling = self._filled(data)
-        card = self._card(data, template)
+        tier, card = self._tier(data, template)
         seed = _seed(data)
         typed, edit = text(data, "prompt", PROMPT_LIMIT), text(data, "edit", EDIT_LIMIT)
         if template and typed and not edit:  # what is written beside a template is written in place of its prompt
@@ -117,12 +124,19 @@ class Composer:
         if brand:
             parts = replace(parts, brand=(*parts.brand, *brand.words))
         values, lists = filling.words if filling else None, self._wildcards()
-        assembled = assemble(parts, seed=seed, wildcards=lists, values=values, edit=edit, knows=self._knows(card))
+        written = partial(assemble, seed=seed, wildcards=lists, values=values, edit=edit, knows=self._knows(card))
+        assembled = written(parts)
         if not assembled.text:
             raise BadInput("prompt", "The prompt is empty.", "", "Write what the picture should show.")
-        loras = {one.name: one for one in (*(brand.loras if brand else ()), *(template.loras if template else ()), *assembled.loras)}
         negative, more_loras, notes = _negative(data, filling, brand, partial(expand, seed=seed, wildcards=lists, salt="negative"))
-        loras |= {one.name: one for one in more_loras}
+        own = {one.name: one for one in (*assembled.loras, *more_loras)} | {one.name: one for one in choices(data.get("loras"))}
+        offered = (*(brand.loras if brand else ()), *(template.loras if template else ()))
+        worn = wear(tuple(own.values()), offered, self._loras, who, tier, card)
+        if words := unsaid(worn.all, self._loras, who, assembled.text):
+            parts = replace(parts, triggers=(*parts.triggers, *words))
+            assembled = written(parts)
+            words = tuple(word for word in words if not says(assembled.text, word))
+        notes = (*notes, *worn.notes, *([left_unsaid(words)] if words else []))
         request = {name: value for name, value in data.items() if name not in OWN} | {"prompt": assembled.text}
         request |= {"source": _source(data), "seed": None if data.get("seeds") else seed}
         if template and filling:
@@ -136,8 +150,8 @@ class Composer:
             # It was never taught what is not there: of 96 pictures at four steps 86 were right with a template's, and all without.
             negative, notes = own, (*notes, "The template's negative prompt is not sent: this small model draws worse with one.")
         request["negative"] = negative if card.negative else text(data, "negative", PROMPT_LIMIT)
-        if loras:
-            request["loras"] = _with_loras(data.get("loras"), list(loras.values()))
+        if worn.all:
+            request["loras"] = _with_loras(data.get("loras"), list(worn.all))
         assembled = replace(assembled, notes=(*assembled.notes, *notes))
         varies = _varies(parts, partial(assemble, wildcards=lists, values=values), seed)
         return Composed(request, assembled, negative, card.negative, varies)
@@ -167,11 +181,11 @@ class Composer:
         except NotFound as error:
             raise BadInput("brand", error.what, error.why, error.todo) from error
 
-    def _card(self, data: Mapping[Any, Any], template: Template | None) -> ModelCard:
-        """The model that will draw; the embedded one's preview where a name is wrong, which the request is refused for by itself."""
+    def _tier(self, data: Mapping[Any, Any], template: Template | None) -> tuple[Tier, ModelCard]:
+        """The tier and the model that will draw; the embedded one's preview where nothing is said. Raises BadInput."""
         family, tier = data.get("family") or "embedded", data.get("tier") or (template.tier if template else None) or "preview"
         try:
-            return self._catalogue.tier(str(family), str(tier))[1]
+            return self._catalogue.tier(str(family), str(tier))
         except NotFound as error:
             field = "family" if str(family) not in self._catalogue.families else "tier"
             raise BadInput(field, error.what, error.why, error.todo) from error
@@ -275,8 +289,9 @@ def _with_loras(given: Any, more: list[LoraChoice]) -> Any:
     if given is not None and not isinstance(given, list | tuple):
         return given
     own = list(given or [])
-    names = {one.get("name") for one in own if isinstance(one, Mapping)}
-    return own + [{"name": one.name, "weight": one.weight} for one in more if one.name not in names]
+    names = {one.name for one in choices(own)}
+    exact = [one.to_dict() if one.version else {"name": one.name, "weight": one.weight} for one in more if one.name not in names]
+    return own + exact
 
 
 def _source(data: Mapping[Any, Any]) -> dict[str, Any]:

@@ -138,6 +138,7 @@ def metadata(
         "card": job["card"],
         "licence": job.get("licence"),
         "request": job["request"],
+        "loras": [f"{lora['name']}/v{lora['version']}" for lora in job["request"].get("loras") or () if lora.get("version")],
         "lineage": list(job["lineage"]),
         "scores": [],
         "details": dict(details),

@@ -13,6 +13,7 @@ PICTURE_LIMIT = 32 * 2**20  # and of a picture's file
 PICTURES = ("/api/import", "/api/datasets/picture")  # what takes one, raw: neither can a form send image/*
 # What takes another file, raw, and its bytes: no form can send octet-stream.
 TABLES = {"/api/batches/catalogues": 16 * 2**20, "/api/datasets/zip": 2**30}
+TABLES |= {"/api/loras/import": 4 * 2**30}  # which is written down as it comes
 LONGER = {"/api/templates/import": 12 * 2**20}  # bytes of JSON that hold a file's text
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,12 @@ IDLE_DAYS = 7
 
 
 class Imports:
-    """Any thread may ask."""
+    """Any thread may ask. loras: names of those that somebody may use."""
 
-    def __init__(self, store: Store, folder: Path, catalogue: Catalogue) -> None:
-        self._store, self._folder, self._catalogue = store, folder, catalogue
+    def __init__(
+        self, store: Store, folder: Path, catalogue: Catalogue, loras: Callable[[Who], Collection[str]] = lambda who: ()
+    ) -> None:
+        self._store, self._folder, self._catalogue, self._loras = store, folder, catalogue, loras
 
     def take(self, data: bytes, asked: Mapping[Any, Any], who: Who) -> Json:
         """Reads and keeps a file. asked: the `family` and `tier` that the form shows. Raises BadInput (field "file") for no picture.
@@ -53,7 +55,7 @@ class Imports:
         }  # fmt: skip
         if found is None:
             return answer
-        filled = fill(found, self._catalogue, family, tier)
+        filled = fill(found, self._catalogue, family, tier, self._loras(who))
         unmapped = [{"name": name, "value": value, "why": why} for name, value, why in filled.unmapped]
         return answer | {"tool": found.tool, "form": filled.form, "unmapped": unmapped}
 

@@ -42,10 +42,19 @@ def coming(data_dir: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def copy_in(source: Path, folder: Path) -> tuple[str, int]:
-    """Copies a file to `folder`/file.safetensors and hashes what was copied; SHA-256 (hex) and bytes. Raises OSError."""
+def take_in(source: Path, folder: Path) -> tuple[str, int]:
+    """Copies a file to `folder`/file.safetensors and hashes what was copied; SHA-256 (hex) and bytes. Raises OSError.
+
+    A file that came into a folder of ours (`coming`) is moved: nobody else knows of it.
+    """
+    target = folder / "file.safetensors"
+    if source.parent.name.startswith(COMING) and source.parent.parent == folder.parent:
+        os.replace(source, target)
+        _flush(target)
+        with open(target, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest(), target.stat().st_size
     digest, size = hashlib.sha256(), 0
-    with open(source, "rb") as coming_in, open(folder / "file.safetensors", "wb") as file:
+    with open(source, "rb") as coming_in, open(target, "wb") as file:
         while chunk := coming_in.read(CHUNK):
             digest.update(chunk)
             file.write(chunk)

@@ -19,6 +19,9 @@ from typing import Any
 
 from models.cards import Catalogue, ModelCard
 from models.errors import BadInput, NotFound, StudioError
+from models.lora import LoraFile, describe
+from models.lora_fit import misfit
+from models.weights import Where
 from pipelines.fields import one_of, text
 from pipelines.request import LoraChoice, Request
 from studio import lorafolder
@@ -39,17 +42,15 @@ class Made:
     """What a new version is registered with.
 
     file: a safetensors file; it is copied. card: the model it was made for. base_revision: the commit of its weights, "" unknown.
-    triggers: words that call it. samples: pictures to be shown with it, copied too. parent: the version it was made from.
-    dataset, config, packages: JSON-ready, as the training had them. training: the id of the training run, None for a file that was
-    brought; gpu_seconds: what that took.
+    triggers: words that call it, None for those that the file names. licence: "" for the file's, else the model's.
+    samples: pictures to be shown with it, copied too. parent: the version it was made from. dataset, config, packages: JSON-ready, as the
+    training had them. training: the id of the training run, None for a file that was brought; gpu_seconds: what that took.
     """
 
     file: Path
     card: str
     base_revision: str = ""
-    rank: int | None = None
-    alpha: float | None = None
-    triggers: Sequence[str] = ()
+    triggers: Sequence[str] | None = None
     licence: str = ""
     parent: int | None = None
     dataset: Mapping[str, Any] | None = None
@@ -64,14 +65,14 @@ class Made:
 
 
 class Loras:
-    """The registry of one data folder. Any thread and any process may ask.
+    """The registry of one data folder. Any thread and any process may ask. where: the places that weights are looked for in.
 
     Hooks, set by those who know: `gate(name, number)` says in words what a version lacks to become production, "" where nothing;
     `trial(name, who)` is the version that this request tries out instead of production, None for none.
     """
 
-    def __init__(self, store: Store, data_dir: Path, catalogue: Catalogue) -> None:
-        self.store, self.data_dir, self.catalogue = store, data_dir, catalogue
+    def __init__(self, store: Store, data_dir: Path, catalogue: Catalogue, where: Callable[[], Where] = lambda: None) -> None:
+        self.store, self.data_dir, self.catalogue, self.where = store, data_dir, catalogue, where
         self.gate: Callable[[str, int], str] = lambda name, number: ""
         self.trial: Callable[[str, Who], int | None] = lambda name, who: None
 
@@ -94,10 +95,9 @@ class Loras:
             version = self._live(row, number)
         except NotFound as error:
             raise BadInput(f"{field}.version", error.what, error.why, error.todo) from error
-        if card is not None and not self.fits(version["card"], card):
-            made_for = self._card_title(version["card"])
-            what, why = f"{choice.name}/v{number} does not fit {card.title}.", f"It was made for {made_for}, which has other layers."
-            raise BadInput(f"{field}.name", what, why, f"Leave it out, or draw with {made_for}.")
+        if card is not None and (why := self.misfit(version, card)):
+            todo = f"Leave it out, or draw with {self.title(version['card'])}."
+            raise BadInput(f"{field}.name", f"{choice.name}/v{number} does not fit {card.title}.", why, todo)
         return replace(choice, version=number)
 
     def dressed(self, request: Request, who: Who) -> Request:
@@ -129,10 +129,18 @@ class Loras:
         row = loras.lora_row(self.store, found.name, who)
         return tuple(json.loads(loras.version_row(self.store, row, found.version or 0)["triggers"]))
 
-    def fits(self, made_for: str, card: ModelCard) -> bool:
-        """Whether a LoRA for the card `made_for` changes what `card` draws: the same transformer, trained once or twice over."""
-        known = self.catalogue.cards.get(made_for)
-        return made_for == card.name or (card.lora and known is not None and same_layers(known, card))
+    def unfit(self, choice: LoraChoice, who: Who, card: ModelCard) -> str:
+        """Why a choice cannot be worn by a model, "" if it can. Raises BadInput for one that there is not."""
+        found = self.resolve(choice, who)
+        row = loras.lora_row(self.store, found.name, who)
+        return self.misfit(loras.version_row(self.store, row, found.version or 0), card)
+
+    def misfit(self, version: sqlite3.Row, card: ModelCard) -> str:
+        """Why a version (a row) cannot be used with a model, in a sentence; "" if it can."""
+        try:
+            return misfit(describe(self.data_dir / version["path"]), card, self.where())
+        except BadInput as error:  # gone, or no longer what it was
+            return f"{error.what} {error.why}".strip()
 
     # Making them.
 
@@ -174,28 +182,32 @@ class Loras:
         row = self.own(name, who)
         if made.card not in self.catalogue.cards:
             raise BadInput("card", f"There is no model {made.card[:80]}.")
+        found, card = describe(made.file), self.catalogue.card(made.card)
+        if why := misfit(found, card, self.where()):
+            raise BadInput("file", f"{made.file.name} does not fit {card.title}.", why)
         if made.parent is not None:
             loras.version_row(self.store, row, made.parent)
         try:
             with lorafolder.coming(self.data_dir) as folder:
-                digest, size = lorafolder.copy_in(made.file, folder)
+                digest, size = lorafolder.take_in(made.file, folder)
                 samples = lorafolder.add_samples(folder, made.samples)
                 with self.store.write() as db:
-                    return self._settle(db, row, made, who, folder, (digest, size, samples))
+                    return self._settle(db, row, made, found, who, folder, (digest, size, samples))
         except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for some broken pictures
             what = f"The version of {name} could not be written."
             raise StudioError(what, str(error), "Make room on the disk, then try again.") from error
 
     def _settle(
-        self, db: sqlite3.Connection, row: sqlite3.Row, made: Made, who: Who, folder: Path, measured: tuple[str, int, list[str]]
-    ) -> int:
+        self, db: sqlite3.Connection, row: sqlite3.Row, made: Made, found: LoraFile, who: Who, folder: Path,
+        measured: tuple[str, int, list[str]],
+    ) -> int:  # fmt: skip
         """The number, the folder in its place, and the row, inside the caller's transaction."""
         digest, size, samples = measured
         number, created = loras.next_number(db, row["id"]), now()
         facts: Json = {
             "number": number, "sha256": digest, "bytes": size, "card": made.card, "base_revision": made.base_revision,
-            "rank": made.rank, "alpha": made.alpha, "triggers": list(made.triggers),
-            "licence": made.licence or self.catalogue.card(made.card).licence.name, "parent": made.parent,
+            "rank": found.rank, "alpha": found.alpha, "triggers": list(found.triggers if made.triggers is None else made.triggers),
+            "licence": made.licence or found.licence or self.catalogue.card(made.card).licence.name, "parent": made.parent,
             "dataset": made.dataset, "config": made.config, "seed": made.seed, "packages": dict(made.packages),
             "samples": samples, "scores": dict(made.scores), "training": made.training, "gpu_seconds": made.gpu_seconds,
             "note": made.note[:REASON_LIMIT], "person": who.name, "created": created,
@@ -297,19 +309,10 @@ class Loras:
             raise BadInput("project", "Say which of your projects may use it.", "", "You are in none." if not who.projects else "")
         return access, project
 
-    def _card_title(self, card: str) -> str:
+    def title(self, card: str) -> str:
+        """What people call a model; its name for one that is not known any more."""
         known = self.catalogue.cards.get(card)
         return known.title if known else card
-
-
-def same_layers(one: ModelCard, other: ModelCard) -> bool:
-    """Whether two models are trainings of one transformer, so that what changes the layers of one fits the other's."""
-    return one.embedded == other.embedded and one.parameters.transformer == other.parameters.transformer and _maker(one) == _maker(other)
-
-
-def _maker(card: ModelCard) -> bool:
-    """FLUX.2's layers have other names than FLUX.1's."""
-    return card.pipeline.startswith("Flux2")
 
 
 def slug(title: str) -> str:

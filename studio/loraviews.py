@@ -10,6 +10,8 @@ from urllib.parse import quote
 
 from models.cards import ModelCard
 from models.errors import BadInput, NotFound
+from models.lora import describe
+from models.lora_export import About, export
 from pipelines.fields import text
 from studio.loras import Json, Loras
 from studio.store import loras
@@ -61,6 +63,17 @@ class Rack:
             raise NotFound(f"{name}/v{number} has no such sample.")
         return path, SAMPLE_TYPES.get(path.suffix, "application/octet-stream")
 
+    def export(self, name: str, number: int, tool: str, to: Path, who: Who) -> None:
+        """Writes a version as `tool` loads it, with what the registry knows of it. Raises NotFound, BadInput ("tool")."""
+        row = loras.lora_row(self._store, name, who)
+        version = loras.version_row(self._store, row, number)
+        found = describe(self._registry.file(name, number, who))
+        said = About(
+            title=f"{row['title']} v{number}", triggers=tuple(json.loads(version["triggers"])), description=row["about"],
+            author=version["person"], licence=version["licence"], date=version["created"], tags=(row["kind"],),
+        )  # fmt: skip
+        export(found, to, tool, self._registry.catalogue.card(version["card"]), said)
+
     # How it is done.
 
     def _asked(self, asked: Mapping[Any, Any]) -> tuple[ModelCard | None, int | None]:
@@ -83,14 +96,16 @@ class Rack:
             mine, name = versions[row["id"]], row["name"]
             number = stand[row["id"]].get("production") or (mine[0]["number"] if mine else None)
             used = next((one for one in mine if one["number"] == number), None)
+            misfit = self._registry.misfit(used, card) if used and card else ""
             may_change = row["owner"] == who.name or who.admin or row["access"] == "project"
             same = ("name", "title", "about", "kind", "owner", "project", "access", "created")
             views.append({one: row[one] for one in same} | {
                 "triggers": json.loads(used["triggers"]) if used else [],
                 "card": used["card"] if used else None,
-                "base": self._title(used["card"]) if used else "",
+                "base": self._registry.title(used["card"]) if used else "",
                 "licence": used["licence"] if used else "",
-                "fits": used is not None and (card is None or self._registry.fits(used["card"], card)),
+                "fits": not misfit and used is not None,
+                "misfit": misfit,
                 "current": number,
                 "versions": [self._version(name, one, judged.get((row["id"], one["number"]))) for one in mine],
                 "aliases": stand[row["id"]],
@@ -104,7 +119,7 @@ class Rack:
         same = ("number", "bytes", "sha256", "rank", "alpha", "card", "licence", "parent", "created", "person", "note", "training")
         here = f"/api/loras/{quote(name)}/versions/{row['number']}"
         return {one: row[one] for one in same} | {
-            "base": self._title(row["card"]),
+            "base": self._registry.title(row["card"]),
             "triggers": json.loads(row["triggers"]),
             "samples": [f"{here}/samples/{place}" for place in range(1, len(json.loads(row["samples"])) + 1)],
             "file": f"{here}/file",
@@ -122,10 +137,6 @@ class Rack:
              "trashed": one["trashed"], "by": one["trashed_by"]}
             for lora, found in loras.version_rows(self._store, list(mine), trashed=True).items() for one in found if one["purged"] is None
         ]  # fmt: skip
-
-    def _title(self, card: str) -> str:
-        known = self._registry.catalogue.cards.get(card)
-        return known.title if known else card
 
 
 def _searched(view: Json) -> str:

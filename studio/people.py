@@ -270,6 +270,7 @@ def hand_over(db: sqlite3.Connection, giver: str, taker: str) -> None:
     """
     for table in ("jobs", "images", "pins", "batches", "catalogues", "experiments", "grids", "datasets"):
         db.execute(f"UPDATE {table} SET person = ? WHERE person = ?", [taker, giver])
+    db.execute("UPDATE loras SET owner = ? WHERE owner = ?", [taker, giver])
     # A seed that both have pinned is the taker's already, with their title.
     db.execute("UPDATE OR IGNORE seeds SET person = ? WHERE person = ?", [taker, giver])
     db.execute("DELETE FROM seeds WHERE person = ?", [giver])

@@ -111,7 +111,10 @@ class Production:
             return self._studio.read({**submission, "values": some}, who)
 
         asked = request(values.to_dict())
-        plan = plan_for(asked, self._studio.catalogue, lambda image: self._picture(image, who))
+        plan = plan_for(
+            asked, self._studio.catalogue, lambda image: self._picture(image, who),
+            lambda lora: self._studio.loras.file(lora.name, lora.version, who),
+        )  # fmt: skip
         start = self._file(plan.final.spec.image, "start", "The picture that it starts from") if plan.final.spec.image else None
         notes: list[str] = []
 
@@ -120,7 +123,7 @@ class Production:
             notes.extend(more)
             return found
 
-        stages = stages_of(plan, asked.seed, weights, start, ())
+        stages = stages_of(plan, asked.seed, weights, start, [self._lora(lora, place) for place, lora in enumerate(plan.final.spec.loras)])
         texts, opened = open_prompt(
             lambda some: (lambda one: (one.prompt, one.negative))(request(some)), values.to_dict(), _others(template)  # type: ignore[arg-type]
         )

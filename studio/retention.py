@@ -55,6 +55,9 @@ def retire(studio: Studio) -> Retired:
         _trash(studio, oldest)
         moved = len(oldest)
     retired = Retired(len(old) + moved, len(gone))
+    if trash_days and (emptied_loras := studio.lora_bin.empty(trash_days)):
+        log.info("retention: the files of %d versions of LoRAs were deleted", emptied_loras)
+        studio.hub.publish("loras", {"changed": True})
     if retired.trashed or retired.deleted:
         log.info("retention: %d pictures went to the trash, %d were deleted", retired.trashed, retired.deleted)
         studio.hub.publish("history", {"changed": retired.trashed + retired.deleted})

@@ -76,6 +76,7 @@ TABLE = (
     Setting("retention.gigabytes", "number", 0, "Space for pictures", "Above it the oldest unkept are retired; 0: no limit.", 0, 1e6, "GB"),
     Setting("disk.least_gigabytes", "number", 1, "Room to be left", "With less free on the disk the queue waits; 0: never.", 0, 1e5, "GB"),
     Setting("models.folders", "folders", (), "Folders with models", "Of ComfyUI, Forge and others: nothing is fetched twice."),
+    Setting("loras.folders", "folders", (), "Folders with LoRAs", "What appears in them comes in by itself, as everybody's."),
     Setting("review.sample", "number", 5, "Random checks", "So much of what was rejected or delivered is asked about too.", 0, 100, "%"),
     Setting("review.sure", "number", 80, "Decide alone when", "Learned thresholds leave what is less sure to people.", 50, 99, "%"),
     Setting("export.strip", "switch", False, "Export without settings", "Prompts, seeds and scores are left out.", own=True),

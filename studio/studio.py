@@ -23,7 +23,7 @@ from pipelines.promote import promotion
 from pipelines.request import DRAFT_LIMIT, PROMPT_LIMIT, PictureId, Request
 from pipelines.tasks import Draft
 from pipelines.wishes import PALETTE_LIMIT, RETRIES_LIMIT, TEXTS_LIMIT
-from studio import __version__, files
+from studio import __version__, files, lorafolder
 from studio.batches import Batches
 from studio.brands import Brands
 from studio.cache import Cache, take_again
@@ -35,8 +35,11 @@ from studio.events import Door, Hub, Message, Owner
 from studio.experimenting import Experimenter
 from studio.funnel import Funnel
 from studio.imports import Imports
+from studio.loraarrivals import Arrivals
 from studio.loras import Loras
+from studio.loratrash import Bin
 from studio.loraviews import Rack
+from studio.lorawatch import Watch
 from studio.meaning import Meanings
 from studio.profiles import Profiles
 from studio.queueing import Queue, take_placing, veiled
@@ -106,14 +109,16 @@ class Studio:
         self.wildcards = Wildcards(data_dir)
         self.templates = Templates(self.store)
         self.brands = Brands(self.store)
-        self.composer = Composer(self.templates, catalogue, self.wildcards.lists, lambda: self.shelf.where, self.brands.choose)
+        self.loras = Loras(self.store, data_dir, catalogue, lambda: self.shelf.where)
+        lists = self.wildcards.lists
+        self.composer = Composer(self.templates, catalogue, lists, lambda: self.shelf.where, self.brands.choose, self.loras)
         self.login = login  # whether people log in, or whoever is at this machine is LOCAL
         self.sessions = Sessions(self.store, self.settings, lambda ended: self.hub.end(lambda who: who.session in ended))
         self.queue = Queue(self.store, lambda: self._words, self._live)
         self.percentiles = Percentiles(self.store)
-        self.imports = Imports(self.store, data_dir, catalogue)
-        self.loras = Loras(self.store, data_dir, catalogue)
-        self.lora_rack = Rack(self.loras)
+        self.imports = Imports(self.store, data_dir, catalogue, lambda who: self.loras.names(who))
+        self.lora_rack, self.lora_bin, self.lora_arrivals = Rack(self.loras), Bin(self.loras), Arrivals(self.loras)
+        self.lora_watch = Watch(self.store, self.settings, self.lora_arrivals, lambda: self.hub.publish("loras", {"changed": True}))
         self._meanings = Meanings(self.store, self._read_prompt)
         self.safety = Safety(self.store)
         self.similar = Similar(self.store, self.percentiles, self._meanings)
@@ -150,6 +155,8 @@ class Studio:
         self.store.set("swept", str(now))
         self.imports.sweep()
         self.datasets.sweep()
+        lorafolder.sweep(self.data_dir)
+        self.lora_watch.start()
         self._housekeeper.start()
         self.experimenter.start()
         self._supervisor.start()
@@ -164,6 +171,7 @@ class Studio:
         self.hub.close()
         self.shelf.close()
         self._housekeeper.stop()
+        self.lora_watch.stop()
         self.batches.runner.stop()
         self.experimenter.stop()
         self._supervisor.stop()

@@ -19,6 +19,7 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 from logins import ADA, BOB, browser
+from lorafiles import embedded_lora
 from PIL import Image
 from starlette.routing import Mount
 from studios import served
@@ -218,8 +219,8 @@ def furnish(studio: Studio, address: str) -> dict[str, Any]:
         grid = cara.post("/api/grids", json=grid).raise_for_status().json()
         experiment = cara.post("/api/experiments", json={"design": DESIGN}).raise_for_status().json()
         lora = cara.post("/api/loras", json={"name": SECRET, "title": f"The {SECRET}"}).raise_for_status().json()
-        (studio.data_dir / "made.safetensors").write_bytes(b"weights")
-        studio.loras.register(lora["name"], Made(studio.data_dir / "made.safetensors", "embedded", triggers=[SECRET]), Who("cara"))
+        made = Made(embedded_lora(studio.data_dir / "made.safetensors"), "embedded", triggers=[SECRET])
+        studio.loras.register(lora["name"], made, Who("cara"))
     return {
         "catalogue": catalogue["id"], "batch": variants["id"], "number": 1, "line": 2, "seed": seed["id"], "grid": grid["id"],
         "experiment": experiment["id"], "lora": lora["name"], "version": 1, "place": 1,

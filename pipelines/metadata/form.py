@@ -10,10 +10,11 @@ from typing import Any
 from models.cards import Catalogue, Family, ModelCard, Tier
 from models.errors import BadInput
 from pipelines.metadata.found import Found, shorten
-from pipelines.request import PROMPT_LIMIT, Request
+from pipelines.request import EXACT_LORA, PROMPT_LIMIT, Request
 
 EXACT_LIMIT = 2**53 - 1  # the largest whole number that a browser holds exactly
 # Every model here is sampled by flow-matching Euler over evenly spaced times; these are other tools' names for that.
+LORA_FILE = re.compile(r"(.+)-v([1-9][0-9]{0,8})", re.ASCII)  # as our files of one version are called
 SAMPLERS = {"euler", "flow euler", "flowmatch euler"}
 SCHEDULERS = {"simple", "normal", "automatic", "flux2scheduler", "euler", "default"}
 
@@ -49,7 +50,7 @@ class _Filling:
         self._guidance(card)
         self._size(to_tier)
         self._sampling()
-        self._loras(card)
+        self._loras(card, to_tier)
         if "strength" in self.given:
             self._skip("strength", self.given["strength"], "It belongs to a start picture, which is not in the file.")
         self._hold_to_the_door()
@@ -135,13 +136,26 @@ class _Filling:
         if scheduler and _plain(scheduler) not in SCHEDULERS:
             self._skip("scheduler", scheduler, "Steps are spaced as the model was trained.")
 
-    def _loras(self, card: ModelCard) -> None:
+    def _loras(self, card: ModelCard, tier: Tier) -> None:
         for name, weight in self.given.get("loras", []):
-            if card.lora and name in self.loras:
-                self.form.setdefault("loras", []).append({"name": name, "weight": weight})
+            here = self._lora(name) if card.lora else None
+            if here is not None and len(self.form.get("loras", [])) >= tier.loras:
+                self._skip("lora", f"{name}, weight {weight:g}", f"{tier.title} wears {tier.loras or 'none'}.")
+            elif here is not None:
+                self.form.setdefault("loras", []).append(here | {"weight": weight})
             else:
                 why = "There is no LoRA of that name here." if card.lora else f"{card.title} takes no LoRA."
                 self._skip("lora", f"{name}, weight {weight:g}", why)
+
+    def _lora(self, name: str) -> dict[str, Any] | None:
+        """What a LoRA is called here: our own version, or the file of one; and other studios' capitals and underscores are hyphens here."""
+        for one in (name, re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")):
+            exact = EXACT_LORA.fullmatch(name) or LORA_FILE.fullmatch(one)
+            if one in self.loras:
+                return {"name": one}
+            if exact is not None and exact[1] in self.loras:
+                return {"name": exact[1], "version": int(exact[2])}
+        return None
 
     def _hold_to_the_door(self) -> None:
         """Takes out, with its reason, whatever the door would refuse."""

@@ -95,12 +95,15 @@ class Taking:
         if ("width" in self.settings) != ("height" in self.settings):  # half a size is none
             self.settings = before
 
-    def lora(self, name: object, weight: object = 1.0) -> None:
+    def lora(self, name: object, weight: object = 1.0, version: object = None) -> None:
+        """version: of our own files, which say "ceramic/v3" by it."""
         number = real_of(weight)
         if not isinstance(name, str) or not clean(name).strip() or number is None or abs(number) > 100:
             self.skip("lora", [name, weight], "It is not the name of a LoRA with a weight.")
             return
         stem = re.sub(r"\.(safetensors|pt|ckpt)$", "", re.split(r"[\\/]", clean(name[:VALUE_LIMIT]).strip())[-1])
+        if isinstance(version, int) and 0 < version < 2**31:
+            stem = f"{stem}/v{int(version)}"
         loras = self.settings.setdefault("loras", [])
         if stem not in [known for known, _ in loras] and len(loras) < LORA_LIMIT:
             loras.append((stem, number))

@@ -37,4 +37,4 @@ def _take_numbers(request: dict[str, Any], taking: Taking) -> None:
     loras = request.get("loras")
     for entry in loras[:100] if isinstance(loras, list) else []:
         if isinstance(entry, dict):
-            taking.lora(entry.get("name"), entry.get("weight", 1.0))
+            taking.lora(entry.get("name"), entry.get("weight", 1.0), entry.get("version"))

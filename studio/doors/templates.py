@@ -100,7 +100,7 @@ def api(studio: Studio) -> APIRouter:
         only(data, "toml", "template", "values", "family")
         try:
             draft = templates.parse(gallery.read(data, name), name)
-            composed = studio.composer.preview_of(draft, data)
+            composed = studio.composer.preview_of(draft, data, who)
         except BadInput as error:
             return Json({"wrong": error.as_dict()})
         words = studio.words({"prompt": composed.assembled.text, "family": data.get("family"), "tier": composed.data.get("tier")})

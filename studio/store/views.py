@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from models.scorers.catalogue import Dimensions, load_scorers
-from studio.store import boards, comments, images, posts
+from studio.store import boards, comments, images, loras, posts
 from studio.store.db import Store
 from studio.store.people import Who
 from studio.store.pins import pinned
@@ -40,6 +40,7 @@ def job_view(store: Store, row: sqlite3.Row) -> Json:
         "template": row["template"],
         "template_version": row["template_version"],
         "brand": request.get("brand"),
+        "loras": [loras.words(one["name"], one.get("version")) for one in request.get("loras") or ()],
         "error": json.loads(row["error"]) if row["error"] else None,
         "cached": row["served"] > 0,
         "served": row["served"],
@@ -65,9 +66,10 @@ def image_views(store: Store, rows: Sequence[sqlite3.Row], percentiles: Percenti
     scores, made_from, finals = images.scores_of(store, ids), images.children(store, ids, who), images.finals_of(store, ids)
     placed = boards.boards_of(store, ids, who) if who is not None else {}
     in_library, said, processed = pinned(store, ids), comments.counts(store, ids), posts.posts_of(store, ids)
+    worn = loras.worn(store, {row["job_id"] for row in rows})
     return [
         _image_view(row, scores[row["id"]], made_from[row["id"]], percentiles)
-        | {"finished": finals.get(row["id"])}
+        | {"finished": finals.get(row["id"]), "loras": worn.get(row["job_id"], [])}
         | {"boards": placed.get(row["id"], []), "mine": who is not None and row["person"] == who.name, "pinned": row["id"] in in_library}
         | {"comments": said.get(row["id"], 0), "processed": posts.post_view(row["id"], processed.get(row["id"]))}
         for row in rows
