@@ -122,10 +122,3 @@ class Adapter:
         for name, average in self.averages.items():
             average.copy_(state[f"averages.{name}"])
 
-
-def exported(tensors: Mapping[str, torch.Tensor], rank: int, alpha: float) -> dict[str, torch.Tensor]:
-    """As a file for other programs: alpha / rank is folded into B, so that whoever takes alpha for the rank loads the right strength."""
-    scale = alpha / rank
-    return {
-        f"transformer.{name}": (tensor * scale if ".lora_B." in name else tensor).contiguous() for name, tensor in tensors.items()
-    }

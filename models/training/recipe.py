@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -147,7 +147,6 @@ class Job:
     recipe: Recipe
     examples: tuple[Example, ...]
     hash: str
-    metadata: dict[str, str] = field(default_factory=dict)
 
 
 class TrainingError(Exception):
