@@ -14,14 +14,13 @@ import transformers
 from diffusers.hooks.group_offloading import apply_group_offloading
 from diffusers.hooks.layerwise_casting import apply_layerwise_casting
 
+from models.adapters import DTYPES
 from models.cards import ModelCard
-from models.errors import BadInput, Unavailable
+from models.errors import Unavailable
 from models.memory import MemoryPlan
 from models.single_loading import load_single
-from models.spec import LoraUse
 from models.weights import Where, find_model
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp8": torch.bfloat16}
 READING = ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
 DRAWING = ("transformer", "vae")
 # Linear layers kept at 16 bits when the rest is stored in 8: small ones where errors show, and T5's `wo`, whose dtype T5 looks at.
@@ -109,46 +108,3 @@ def quiet() -> None:
     """No progress bars on the console: progress is shown on the page."""
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
-
-
-class Adapters:
-    """The LoRA files on one pipeline: `use` loads, weighs and removes them so that exactly the wanted ones are active."""
-
-    def __init__(self, pipe: Any) -> None:
-        self._pipe = pipe
-        self._now: tuple[LoraUse, ...] = ()
-
-    def use(self, loras: tuple[LoraUse, ...]) -> None:
-        """Raises BadInput (`loras.N`) for a file that is missing, not safetensors, or made for another model."""
-        if loras == self._now:
-            return
-        names = [f"lora_{index}" for index in range(len(loras))]
-        if [lora.path for lora in loras] != [lora.path for lora in self._now]:
-            if self._now:
-                self._pipe.unload_lora_weights()
-            self._now = ()
-            try:
-                for index, lora in enumerate(loras):
-                    self._load(lora, names[index], f"loras.{index}")
-            except BadInput:
-                self._pipe.unload_lora_weights()  # Those before it too: the base must be itself again.
-                raise
-        if loras:
-            self._pipe.set_adapters(names, adapter_weights=[lora.weight for lora in loras])
-        self._now = loras
-
-    def _load(self, lora: LoraUse, name: str, field: str) -> None:
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(lora.path, framework="pt") as file:
-                keys = list(file.keys())
-        except (SafetensorError, OSError) as error:
-            raise BadInput(field, f"{lora.path.name} is not a LoRA file.", f"It is no readable safetensors file: {error}.") from error
-        before = set(self._pipe.get_list_adapters().get("transformer", ()))
-        try:
-            self._pipe.load_lora_weights(str(lora.path.parent), weight_name=lora.path.name, adapter_name=name, local_files_only=True)
-        except Exception as error:  # diffusers and peft raise a dozen kinds here; all of them mean: this file does not fit.
-            raise BadInput(field, f"{lora.path.name} does not fit this model.", f"{type(error).__name__}: {error}"[:400]) from error
-        if name not in set(self._pipe.get_list_adapters().get("transformer", ())) - before:
-            raise BadInput(field, f"{lora.path.name} changes nothing in this model.", f"Its first key is {keys[0] if keys else 'none'}.")

@@ -17,10 +17,11 @@ from typing import Any
 import torch
 from PIL import Image, ImageOps
 
+from models.adapters import Adapters
 from models.cards import ModelCard
 from models.errors import BadInput, OutOfMemory, Unavailable
 from models.latents import Flux1Latents, Previewer, decode, estimate, latents_of
-from models.loading import Adapters, free, load_pipeline
+from models.loading import free, load_pipeline
 from models.memory import Machine, MemoryPlan, plan
 from models.reading import Embeddings, Reader
 from models.spec import Event, ImageSpec, Picture, Preview, Step
@@ -116,6 +117,8 @@ class LocalEngine:
                     raise
                 too_large = True
             if too_large:  # Outside the handler: the traceback held the tensors that did not fit.
+                if self._adapters is not None:
+                    self._adapters.forget()
                 free(self.device)
                 if len(batch.seeds) == 1:
                     raise self._out_of_memory(spec)
@@ -199,7 +202,7 @@ class LocalEngine:
     def _embeddings(self, spec: ImageSpec) -> list[Embeddings]:
         """Of the prompt, and of the negative one where a second pass reads it."""
         second = self.card.guidance_kind == "cfg" and spec.guidance > 1
-        return self._reader.read([spec.prompt, spec.negative] if second else [spec.prompt], self._make_room)
+        return self._reader.read([spec.prompt, spec.negative] if second else [spec.prompt], self._make_room, spec.loras)
 
     def _make_room(self) -> None:
         """The encoders need the place of the transformer."""
@@ -214,7 +217,7 @@ class LocalEngine:
     def _load_drawing(self, spec: ImageSpec) -> None:
         if self._pipe is None:
             self._pipe = load_pipeline(self.card, self.plan, self.models_dir, part="drawing")
-            self._adapters = Adapters(self._pipe)
+            self._adapters = Adapters.of(self._pipe, self.plan)
             if self.previews:
                 self._previewer = Previewer.of(self._pipe.vae, find_weights(self.card, self.models_dir) / "preview.safetensors")
         elif self.plan.evict and not self.plan.streamed:

@@ -38,6 +38,15 @@ def same(one: dict, other: dict, within: float = 1e-5) -> bool:
     return one.keys() == other.keys() and all(np.allclose(one[key], other[key], atol=within, rtol=1e-4) for key in one)
 
 
+def same_pairs(one: Path, other: Path, card: str) -> bool:
+    """The same, of files too large to multiply out: half by half."""
+    found, expected = ({pair.target: pair for pair in pairs(describe(path), CATALOGUE.card(card).architecture)} for path in (one, other))
+    return found.keys() == expected.keys() and all(
+        np.array_equal(as_float(pair.down), as_float(expected[key].down)) and np.array_equal(as_float(pair.up), as_float(expected[key].up))
+        for key, pair in found.items()
+    )
+
+
 def refused(path: Path, words: str = "") -> str:
     """The reason, which names the file."""
     with pytest.raises(BadInput) as error:
@@ -164,7 +173,7 @@ def test_flux1_in_kohyas_naming_is_what_diffusers_reads(tmp_path):
         assert np.allclose(tensor.float().numpy(), as_float(mine)), key
     described = describe(tmp_path / "k.safetensors")
     assert described.naming == "kohya" and described.alpha is None and described.width == 3072
-    assert same(deltas(tmp_path / "k.safetensors"), deltas(source), 1e-6)
+    assert same_pairs(tmp_path / "k.safetensors", source, "flux1-dev")
 
 
 def test_the_names_of_flux1_are_those_of_its_makers():
@@ -189,7 +198,7 @@ def test_flux2_under_its_makers_names_is_what_diffusers_reads(tmp_path):
         file = tmp_path / f"{tool}.safetensors"
         export(describe(source), file, tool, card)
         assert describe(file).architectures == ("flux2",)
-        assert same(deltas(file), deltas(source), 1e-6)
+        assert same_pairs(file, source, card.name)
         assert not any(".alpha" in key for key in read_header(file).tensors) or tool == "kohya"
         read = {key.removeprefix("transformer."): tensor.float() for key, tensor in Flux2KleinPipeline.lora_state_dict(str(file)).items()}
         stems = {key.rsplit(".lora_", 1)[0] for key in read}
@@ -197,8 +206,9 @@ def test_flux2_under_its_makers_names_is_what_diffusers_reads(tmp_path):
         unread = {name for name in layers if "modulation" in name or name == "norm_out.linear"} if tool == "kohya" else set()
         assert stems == set(layers) - unread
         for name in stems - {"norm_out.linear"}:  # Read without turning shift and scale around, unlike diffusers' own reader of models.
-            product = read[f"{name}.lora_B.weight"] @ read[f"{name}.lora_A.weight"]
-            assert torch.allclose(product, torch.from_numpy(as_float(ours[name].up) @ as_float(ours[name].down)), atol=1e-4), name
+            probe = torch.linspace(-1, 1, layers[name][1])
+            product = (read[f"{name}.lora_B.weight"] @ (read[f"{name}.lora_A.weight"] @ probe)).numpy()
+            assert np.allclose(product, as_float(ours[name].up) @ (as_float(ours[name].down) @ probe.numpy()), atol=1e-4), name
     made = {f"{name}.weight": torch.zeros(2, 2) for name in layers}
     theirs = {key.removesuffix(".weight") for key in singles.flux2_as_made(made)}
     stems = {key.removeprefix("diffusion_model.").rsplit(".lora_", 1)[0] for key in read_header(tmp_path / "comfyui.safetensors").tensors}
