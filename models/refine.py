@@ -1,7 +1,8 @@
-"""Prompts made better by a language model behind an OpenAI-compatible endpoint: Ollama, vLLM, llama.cpp and others.
+"""Prompts made better by a language model: what it is told, how its answer is read, and how an endpoint is asked.
 
-The protocol is `POST {url}/chat/completions` (https://platform.openai.com/docs/api-reference/chat). What comes back is a proposal with
-its reasons, read strictly; nothing of it is applied here.
+Endpoints are OpenAI-compatible ones: Ollama, vLLM, llama.cpp and others; `models.speaker` asks a model on this machine instead. The
+protocol is `POST {url}/chat/completions` (https://platform.openai.com/docs/api-reference/chat). What comes back is a proposal with its
+reasons, read strictly; nothing of it is applied here.
 """
 from __future__ import annotations
 
@@ -54,10 +55,30 @@ def check_url(url: str) -> str:
 def refine(endpoint: Endpoint, prompt: str, words: int = 60, known: tuple[str, ...] = (), seconds: float = SECONDS) -> Proposal:
     """What the model proposes. words: the most it may take. known: the only words that the picture model reads, where it has a closed
     vocabulary. Raises Unavailable where the endpoint does not answer, StudioError where it answers something else."""
-    task = _TASK % words + (f" Use only these words: {' '.join(known)}." if known else "")
-    messages = [{"role": "system", "content": task}, {"role": "user", "content": prompt}]
-    body = {"model": endpoint.model, "messages": messages, "temperature": 0.4, "stream": False}
-    return _read(_content(_ask(endpoint, body, seconds)))
+    body = {"model": endpoint.model, "messages": task(prompt, words, known), "temperature": 0.4, "stream": False}
+    return read_proposal(_content(_ask(endpoint, body, seconds)))
+
+
+def task(prompt: str, words: int = 60, known: tuple[str, ...] = ()) -> list[dict[str, str]]:
+    """What any language model is told, as the messages of a chat; words and known as in `refine`."""
+    told = _TASK % words + (f" Use only these words: {' '.join(known)}." if known else "")
+    return [{"role": "system", "content": told}, {"role": "user", "content": prompt}]
+
+
+def read_proposal(content: str) -> Proposal:
+    """The proposal in an answer, also where the model talks around it, or thinks aloud first. Raises StudioError where there is none."""
+    found = _OBJECT.search(re.sub(r"<think>.*?</think>", "", content, flags=re.DOTALL))
+    try:
+        data = json.loads(found[0]) if found else None
+    except (ValueError, RecursionError):
+        data = None
+    prompt = data.get("prompt") if isinstance(data, dict) else None
+    if not isinstance(data, dict) or not isinstance(prompt, str) or not prompt.strip() or len(prompt) > PROMPT_LIMIT:
+        raise StudioError("The language model's answer holds no proposal.", f'It said: "{" ".join(content.split())[:160]}"', "Try again.")
+    reasons = data.get("reasons") or []
+    reasons = [reasons] if isinstance(reasons, str) else reasons if isinstance(reasons, list) else []
+    told = [" ".join(one.split())[:REASON_LIMIT] for one in reasons if isinstance(one, str) and one.strip()]
+    return Proposal(" ".join(prompt.split()), tuple(told[:REASONS_LIMIT]))
 
 
 def _ask(endpoint: Endpoint, body: dict[str, Any], seconds: float) -> Any:
@@ -106,19 +127,3 @@ def _content(answer: Any) -> str:
     if not isinstance(content, str):
         raise StudioError("The language model answered nothing.", "", "Try again.")
     return content
-
-
-def _read(content: str) -> Proposal:
-    """The proposal in an answer, also where the model talks around it, or thinks aloud first."""
-    found = _OBJECT.search(re.sub(r"<think>.*?</think>", "", content, flags=re.DOTALL))
-    try:
-        data = json.loads(found[0]) if found else None
-    except (ValueError, RecursionError):
-        data = None
-    prompt = data.get("prompt") if isinstance(data, dict) else None
-    if not isinstance(data, dict) or not isinstance(prompt, str) or not prompt.strip() or len(prompt) > PROMPT_LIMIT:
-        raise StudioError("The language model's answer holds no proposal.", f'It said: "{" ".join(content.split())[:160]}"', "Try again.")
-    reasons = data.get("reasons") or []
-    reasons = [reasons] if isinstance(reasons, str) else reasons if isinstance(reasons, list) else []
-    told = [" ".join(one.split())[:REASON_LIMIT] for one in reasons if isinstance(one, str) and one.strip()]
-    return Proposal(" ".join(prompt.split()), tuple(told[:REASONS_LIMIT]))

@@ -42,11 +42,17 @@ class Engines:
     def get(self, card: str) -> Engine:
         """The engine of a card, which loads when it first draws. Raises NotFound, Unavailable."""
         if self._engine is None or self.card != card:
-            if self._engine is not None:
-                self._engine.close()
-            self._engine, self.card = None, None
+            self.release()
             self._engine, self.card = self._make(card), card
         return self._engine
+
+    def release(self) -> bool:
+        """Frees what is loaded; False when nothing was."""
+        if self._engine is None:
+            return False
+        self._engine.close()
+        self._engine, self.card = None, None
+        return True
 
     def scorers(self, card: ModelCard, asked: Collection[str] = ()) -> list[Scorer]:
         """What measures this card's pictures for a profile that asks for these dimensions. Raises NotFound for an unknown one."""

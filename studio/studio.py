@@ -24,6 +24,7 @@ from pipelines.request import DRAFT_LIMIT, PROMPT_LIMIT, PictureId, Request
 from pipelines.tasks import Draft
 from pipelines.wishes import PALETTE_LIMIT, RETRIES_LIMIT, TEXTS_LIMIT
 from studio import __version__, files, lorafolder
+from studio.answering import Questions
 from studio.batches import Batches
 from studio.brands import Brands
 from studio.cache import Cache, take_again
@@ -36,6 +37,7 @@ from studio.experimenting import Experimenter
 from studio.funnel import Funnel
 from studio.imports import Imports
 from studio.loraarrivals import Arrivals
+from studio.languages import LanguageShelf
 from studio.loras import Loras
 from studio.loratrash import Bin
 from studio.loraviews import Rack
@@ -129,6 +131,8 @@ class Studio:
         self.captioners = CaptionerShelf(self.shelf, self.hub, models_dir)
         self.datasets = Datasets(self.store, self.hub, data_dir, catalogue, lambda: self.shelf.where, lambda: self._door.send({"wake": True}))
         self.lora_rack.stale = self.datasets.stale
+        self.languages = LanguageShelf(self.shelf, models_dir)
+        self.questions = Questions(lambda message: self._door.send(message))
         self.family = family or self.shelf.best_family()
         self._cache = Cache(self.store, data_dir, catalogue, engine, lambda: self.shelf.where, lambda: self._words)
         self._funnel = Funnel(self.store, data_dir, self.profiles, self._cache)
@@ -441,6 +445,8 @@ class Studio:
             self.datasets.told(message["id"])
         elif event == "meaning":
             self._meanings.heard(message)
+        elif event == "answered":
+            self.questions.heard(message)
         elif event == "machine":
             self.shelf.machine_is(message)
         elif event == "device":
@@ -461,6 +467,7 @@ class Studio:
         # What went wrong while warming up stays on show until a task tells otherwise.
         with self._lock:
             self._state, self._note = state, note
+        self.questions.device_is(state)
         self.hub.publish("device", self.device())
 
     def _tell_jobs(self, ids: Sequence[int]) -> None:

@@ -30,6 +30,7 @@ from models.scorers.safety import prompt_readers
 from models.spec import Engine, ImageSpec, Picture, Preview, Step
 from pipelines.tasks import Draft
 from studio import events, files
+from studio.answering import Answerer
 from studio.cache import Cache
 from studio.captioning import Captioning
 from studio.config import WorkerSetup, quiet_libraries
@@ -88,6 +89,7 @@ class Worker:
         self.guardian = Guardian(store, partial(prompt_readers, where))
         self.rescorer = Rescorer(store, self.judge)
         self.captioning = Captioning(store, folder, catalogue, where, self.tell, self.engines)
+        self.answerer = Answerer(store, where, self.engines, self.tell)
         self.saver = Saver(store, folder, self.tell, self.wake, self.fail, cache)
 
     def tell(self, event: str, **message: object) -> None:
@@ -101,6 +103,7 @@ class Worker:
             self.cancelled.add(message["cancel"])
         if "read" in message and self.reading:
             self.reading.ask(message["read"])
+        self.answerer.hear(message)
         self.wake.set()
 
     def warm_up(self) -> None:
@@ -132,11 +135,13 @@ class Worker:
             self.saver.check()
             loaded = self.engines.card if time.monotonic() < self._keep_until else None
             task = jobs.lease(self.store, self.setup.name, LOADING_LEASE, loaded)
-            at_work = task is not None or self.saver.busy
+            at_work = task is not None or self.saver.busy or self.answerer.waiting
             if busy != at_work:
                 busy = at_work
                 self.tell("device", state="busy" if busy else "ready", note="", words=self.engines.words)
             if task is None:
+                if self.answerer.catch_up():
+                    continue
                 if self.captioning.catch_up():
                     continue
                 if rescored := self.rescorer.catch_up():

@@ -61,7 +61,7 @@ def llm() -> Iterator[Llm]:
 
 def test_a_proposal_comes_with_its_reasons_and_a_diff_and_is_not_applied(studio, door, llm):
     about = ask(door.post("/api/refine/settings", json={"url": llm.url, "model": "tiny", "key": "secret"}))
-    assert about == {"ready": True, "url": llm.url, "model": "tiny", "key": True, "may_set": True, "why": ""}
+    assert about == {"ready": True, "url": llm.url, "model": "tiny", "local": "", "key": True, "sampled": True, "may_set": True, "why": ""}
     found = ask(door.post("/api/refine", json={"prompt": "a red mug"}))
     assert (found["prompt"], found["reasons"], found["model"]) == (BETTER["prompt"], BETTER["reasons"], "tiny")
     assert found["diff"] == [{"kind": "same", "text": "a red mug"}, {"kind": "add", "text": " on a wooden table, warm light"}]

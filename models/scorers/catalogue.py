@@ -131,7 +131,7 @@ def read_scorer(path: Path) -> ScorerCard:
         generic=top.flag("generic"),
         milliseconds=top.number("milliseconds", low=0),
         dimensions={name: _read_dimension(name, dimensions.table(name), path.stem) for name in dimensions.data},
-        weights=_read_weights(weights) if weights else None,
+        weights=read_weights(weights) if weights else None,
     )
     if not card.dimensions:
         raise dimensions.bad("", "names no dimension")
@@ -160,7 +160,8 @@ def _read_dimension(name: str, table: Table, scorer: str) -> Dimension:
     return dimension
 
 
-def _read_weights(table: Table) -> Weights:
+def read_weights(table: Table) -> Weights:
+    """A table [weights]. Raises BadInput with file and dotted key."""
     licence = table.table("licence")
     weights = Weights(
         repo=table.text("repo"),

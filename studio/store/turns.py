@@ -58,6 +58,16 @@ def next_task(db: sqlite3.Connection, at: str, loaded: str | None = None) -> int
     return db.execute(drafts, [job["id"]]).fetchone()["id"]
 
 
+def anything_waits(db: sqlite3.Connection, at: str) -> bool:
+    """Whether `next_task` would find something now. Changes nothing."""
+    if _why_paused(db):
+        return False
+    judge = "SELECT 1 FROM tasks WHERE state = 'waiting' AND kind = 'judge'"
+    draft = f"""SELECT 1 FROM jobs WHERE state IN {ACTIVE} AND NOT paused AND (not_before IS NULL OR not_before <= ?)
+        AND EXISTS (SELECT 1 {_WAITING})"""
+    return bool(db.execute(f"SELECT EXISTS ({judge}) OR EXISTS ({draft})", [at]).fetchone()[0])
+
+
 def served(store: Store) -> dict[str, int]:
     """The number of each person's latest turn; the lowest is served next."""
     return {row["person"]: row["served"] for row in store.db.execute("SELECT person, served FROM turns")}

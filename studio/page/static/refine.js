@@ -2,6 +2,7 @@
 
 import { Refused, ask } from "./api.js";
 import { h, set } from "./dom.js";
+import { RefineSetup } from "./refinesetup.js";
 import { studio } from "./studio.js";
 
 export class Refine {
@@ -22,7 +23,12 @@ export class Refine {
       if (!now()) return;
       if (!about.ready) return this.offline(about);
       const prompt = this.input.value;
-      const found = await ask("/api/refine", { prompt, family: studio.family, tier: studio.tier });
+      let found = await ask("/api/refine", { prompt, family: studio.family, tier: studio.tier });
+      while (found.asked) {
+        if (!now()) return void ask(`/api/refine/asked/${found.asked}/drop`, {});
+        this.open(h("p", { class: "cs-quiet", role: "status", text: found.words }), this.tools());
+        found = await ask(`/api/refine/asked/${found.asked}`);
+      }
       if (now()) this.proposal(prompt, found, about);
     });
   }
@@ -51,6 +57,7 @@ export class Refine {
     this.button.focus();
   }
 
+  /** A model on this machine does not sample: asked again, it says the same. */
   proposal(prompt, { prompt: better, reasons, diff, model }, about) {
     const said = { same: "span", add: "ins", remove: "del" };
     const pieces = diff.map(({ kind, text }) => h(said[kind], { text }));
@@ -60,7 +67,7 @@ export class Refine {
       h("p", { class: "cs-refine-diff", "aria-label": `Proposed: ${better}` }, ...pieces),
       reasons.length ? h("ul", { class: "cs-refine-reasons" }, ...reasons.map((text) => h("li", { text }))) : h("p", { class: "cs-quiet", text: "It gave no reasons." }),
       h("p", { class: "cs-quiet", text: `Proposed by ${model}. Nothing is changed until you say so.` }),
-      this.tools(take, again, ...(about.may_set ? [this.setUp(about)] : [])),
+      this.tools(take, ...(about.sampled ? [again] : []), ...(about.may_set ? [this.setUp(about)] : [])),
     );
     take.focus();
   }
@@ -100,29 +107,12 @@ export class Refine {
   }
 
   settings(about) {
-    const field = (name, label, more) => {
-      const input = h("input", { id: `cs-refine-${name}`, class: "cs-choice", autocomplete: "off", spellcheck: "false", ...more, onkeydown: (event) => {
-        if (event.key !== "Enter") return;
-        event.preventDefault(); // not the form around it
-        save();
-      } });
-      return [input, h("label", { class: "cs-refine-field", for: input.id }, h("span", { text: label }), input)];
+    const done = (now) => {
+      if (now.ready) this.open(h("p", { role: "status", text: `Set up: ${now.model}.` }), this.tools(h("button", { type: "button", class: "cs-primary", text: "Refine the prompt", onclick: () => this.again() })));
+      else this.offline(now);
     };
-    const [url, urlBox] = field("url", "Address", { type: "url", value: about.url, placeholder: "http://localhost:11434/v1" });
-    const [model, modelBox] = field("model", "Model", { type: "text", value: about.model, placeholder: "qwen3:4b" });
-    const [key, keyBox] = field("key", about.key ? "Key (one is set; empty keeps it)" : "Key, if it needs one", { type: "password" });
-    const trouble = h("p", { class: "cs-error", role: "alert", hidden: true });
-    const save = async () => {
-      try {
-        const now = await ask("/api/refine/settings", { url: url.value, model: model.value, ...(key.value ? { key: key.value } : {}) });
-        if (now.ready) this.open(h("p", { role: "status", text: `Set up: ${now.model}.` }), this.tools(h("button", { type: "button", class: "cs-primary", text: "Refine the prompt", onclick: () => this.again() })));
-        else this.offline(now);
-      } catch (error) {
-        if (!(error instanceof Refused)) throw error;
-        set(trouble, { text: error.message, hidden: false });
-      }
-    };
-    this.open(urlBox, modelBox, keyBox, trouble, this.tools(h("button", { type: "button", class: "cs-primary", text: "Save", onclick: save })));
-    url.focus();
+    const setup = new RefineSetup(about, done);
+    this.open(setup.element, this.tools(setup.save));
+    setup.focus();
   }
 }
