@@ -36,8 +36,8 @@ from studio.events import Door, Hub, Message, Owner
 from studio.experimenting import Experimenter
 from studio.funnel import Funnel
 from studio.imports import Imports
-from studio.loraarrivals import Arrivals
 from studio.languages import LanguageShelf
+from studio.loraarrivals import Arrivals
 from studio.loras import Loras
 from studio.loratrash import Bin
 from studio.loraviews import Rack
