@@ -117,6 +117,8 @@ DEEDS: dict[str, Any] = {
     "/api/experiments/{experiment}/extend": {"pairs": 20},
     "/api/loras/{lora}": {"title": "Another title"},
     "/api/loras/{lora}/alias": {"alias": "production", "version": 1},
+    "/api/loras/{lora}/trash": {"version": None},
+    "/api/loras/{lora}/restore": {"version": 1},
     "/api/images/{image}/share": {"with": None},
     "/api/jobs/{job}/share": {"with": None},
     "/api/jobs/{job}/cancel": {},
