@@ -188,7 +188,7 @@ class Adapters:
         # PEFT gives a LoRA the dtype of the layer below it; below may be float8, which would ruin it.
         for path, layer in module.named_modules():
             for half in ("lora_A", "lora_B"):
-                own = getattr(layer, half, {})
+                own: Any = getattr(layer, half, {})
                 if isinstance(own, torch.nn.ModuleDict) and name in own and own[name].weight.dtype != self._dtype:
                     own[name].weight.data = tensors[f"{path}.{half}.weight"].to(own[name].weight.device)
 

@@ -243,4 +243,4 @@ def content_hash(tensors: Iterable[tuple[str, Raw]]) -> str:
 def _bytes(raw: Raw) -> Any:
     """In the file's byte order, without a copy where it is ours already."""
     array = np.ascontiguousarray(raw.array)
-    return memoryview(array.astype(array.dtype.newbyteorder("<"), copy=False).reshape(-1).view(np.uint8))
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).reshape(-1).view(np.uint8).data

@@ -172,7 +172,7 @@ def test_flux1_in_kohyas_naming_is_what_diffusers_reads(tmp_path):
         mine = pair.down if ".lora_A." in key else pair.up
         assert np.allclose(tensor.float().numpy(), as_float(mine)), key
     described = describe(tmp_path / "k.safetensors")
-    assert described.naming == "kohya" and described.alpha is None and described.width == 3072
+    assert described.naming == "kohya" and described.alpha == described.rank and described.width == 3072
     assert same_pairs(tmp_path / "k.safetensors", source, "flux1-dev")
 
 
