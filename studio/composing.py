@@ -129,9 +129,9 @@ class Composer:
         if not assembled.text:
             raise BadInput("prompt", "The prompt is empty.", "", "Write what the picture should show.")
         negative, more_loras, notes = _negative(data, filling, brand, partial(expand, seed=seed, wildcards=lists, salt="negative"))
-        own = {one.name: one for one in (*assembled.loras, *more_loras)} | {one.name: one for one in choices(data.get("loras"))}
+        asked = {one.name: one for one in (*assembled.loras, *more_loras)} | {one.name: one for one in choices(data.get("loras"))}
         offered = (*(brand.loras if brand else ()), *(template.loras if template else ()))
-        worn = wear(tuple(own.values()), offered, self._loras, who, tier, card)
+        worn = wear(tuple(asked.values()), offered, self._loras, who, tier, card)
         if words := unsaid(worn.all, self._loras, who, assembled.text):
             parts = replace(parts, triggers=(*parts.triggers, *words))
             assembled = written(parts)

@@ -36,7 +36,9 @@ class Worn:
 def wear(own: Sequence[LoraChoice], offered: Iterable[LoraChoice], known: Known | None, who: Who, tier: Tier, card: ModelCard) -> Worn:
     """own: those that the person asked for, which nothing is left out of: what is wrong with them the request is refused for.
     offered: of the brand and the template; they stay away where the model cannot wear them or the tier wears no more."""
-    taken, more, notes = {one.name for one in own}, [], []
+    taken = {one.name for one in own}
+    more: list[LoraChoice] = []
+    notes: list[str] = []
     for one in {one.name: one for one in offered}.values():
         if one.name in taken:
             continue

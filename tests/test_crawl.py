@@ -220,7 +220,7 @@ def furnish(studio: Studio, address: str) -> dict[str, Any]:
         grid = {"title": SECRET, "base": base, "x": {"field": "steps", "values": "2, 4"}}
         grid = cara.post("/api/grids", json=grid).raise_for_status().json()
         experiment = cara.post("/api/experiments", json={"design": DESIGN}).raise_for_status().json()
-        lora = cara.post("/api/loras", json={"name": SECRET, "title": f"The {SECRET}"}).raise_for_status().json()
+        lora = cara.post("/api/loras", json={"name": "glaze", "title": f"The {SECRET}"}).raise_for_status().json()
         made = Made(embedded_lora(studio.data_dir / "made.safetensors"), "embedded", triggers=[SECRET])
         studio.loras.register(lora["name"], made, Who("cara"))
     return {

@@ -31,7 +31,7 @@ def lora_row(store: Store, name: str, who: Who) -> sqlite3.Row:
     row = store.db.execute("SELECT * FROM loras WHERE name = ?", [name]).fetchone()
     if row is None or not sees(row, who):
         raise NotFound(f'There is no LoRA called "{name[:40]}".', "", "The LoRAs tab lists those there are.")
-    return row  # type: ignore[no-any-return]
+    return row
 
 
 def lora_rows(store: Store, who: Who) -> list[sqlite3.Row]:
@@ -71,7 +71,7 @@ def version_row(store: Store, lora: sqlite3.Row, number: int) -> sqlite3.Row:
         row = store.db.execute("SELECT * FROM lora_versions WHERE lora_id = ? AND number = ?", [lora["id"], number]).fetchone()
     if row is None:
         raise NotFound(f"There is no {lora['name']}/v{number}.", "", "The LoRAs tab lists its versions.")
-    return row  # type: ignore[no-any-return]
+    return row
 
 
 def trash_row(store: Store, lora: int, number: int) -> sqlite3.Row | None:
@@ -100,7 +100,7 @@ def current(store: Store, lora: int) -> int | None:
     if row is None:
         select = f"SELECT max(number) AS number FROM lora_versions AS versions WHERE lora_id = ? AND {LIVE}"
         row = store.db.execute(select, [lora]).fetchone()
-    return row["number"]  # type: ignore[no-any-return]
+    return row["number"]
 
 
 def move(
@@ -117,7 +117,7 @@ def move(
         "INSERT INTO lora_moves (lora_id, alias, from_number, to_number, back, person, created, reason, forced)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", [lora, alias, stood, to, back, person, now(), reason, forced]
     )
-    return stood  # type: ignore[no-any-return]
+    return stood
 
 
 def moves(db: sqlite3.Connection, lora: int, alias: str | None = None) -> list[sqlite3.Row]:
