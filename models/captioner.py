@@ -48,7 +48,9 @@ class Seen:
 
 class Captioner(Protocol):
     name: str
-    title: str
+
+    @property
+    def title(self) -> str: ...
 
     def missing(self) -> str:
         """Why it cannot say anything here; "" when it can."""
@@ -142,7 +144,7 @@ class WordCaptioner:
                 self._known = [clip.prompts([_words(*triple) for triple in self._triples]) for clip in clips]
             context = ScoreContext("", 256, 256)
             views = [clip.pictures(pictures, context) for clip in clips]
-            near = sum(view @ known.T for view, known in zip(views, self._known, strict=True)) / len(clips)
+            near = torch.stack([view @ known.T for view, known in zip(views, self._known, strict=True)]).mean(0)
             shares = (near * SHARPNESS).softmax(1).view(len(pictures), *self._counts)
             known = (shares.sum((2, 3)).amax(1) >= SURE_OF_OBJECT).tolist()
             placed = (shares.sum((1, 2)).amax(1) >= SURE_OF_SCENE).tolist()

@@ -173,7 +173,7 @@ def _upright(image: Image.Image) -> tuple[Image.Image, list[str]]:
             notes.append("converted to sRGB")
     if turned.mode in ("RGBA", "LA", "PA") or "transparency" in turned.info:
         with_alpha = turned.convert("RGBA")
-        if with_alpha.getextrema()[3][0] < 255:
+        if with_alpha.getchannel("A").getextrema()[0] != 255:
             notes.append("put on white where it was transparent")
         white = Image.new("RGBA", with_alpha.size, "white")
         turned = Image.alpha_composite(white, with_alpha).convert("RGB")

@@ -120,7 +120,7 @@ def repeats(samples: Sequence[Sample], looks: Sequence[Looks]) -> list[int | Non
             # Most pairs differ in their hashes already, which are compared all at once; flat frames have none worth comparing.
             distance = np.count_nonzero(hashes[:number] != hashes[number], axis=1)
             near = np.flatnonzero((distance <= 24) | (look.flat > 80))
-            other = next((int(before) for before in near if same(looks[before].print, look.print)), None)
+            other = next((before for before in near.tolist() if same(looks[before].print, look.print)), None)
         found.append(other if other is None or found[other] is None else found[other])
     return found
 

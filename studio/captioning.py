@@ -4,10 +4,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
-from models.captioner import Captioner, CaptionerCard, captioner_for, load_captioners
+from models.captioner import Captioner, CaptionerCard, Seen, captioner_for, load_captioners
 from models.cards import Catalogue
 from models.errors import NotFound, StudioError
 from models.scorers import weights
@@ -53,9 +54,9 @@ class Captioning:
         self._tell("dataset", id=owner["id"])
         return len(rows)
 
-    def _look(self, card: str, rows: list) -> list:
+    def _look(self, card: str, rows: list[Any]) -> list[tuple[Seen | None, str]]:
         """(what is seen, "") of each picture, or (None, why not): one that fails does not stop the others, nor comes up again."""
-        found = []
+        found: list[tuple[Seen | None, str]] = []
         for row in rows:
             try:
                 with Image.open(self._folder / file_path(row["sha256"], row["suffix"])) as image:

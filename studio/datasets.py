@@ -15,7 +15,7 @@ from typing import IO, Any
 from models.captioner import captioner_for
 from models.cards import Catalogue, ModelCard
 from models.errors import BadInput, Unavailable
-from models.weights import Where
+from models.weights import Shelves
 from pipelines.dataset import CAPTION_LIMIT, TRIGGER_LIMIT, Brought, load_kinds, read_crop, read_picture, write_run
 from pipelines.datasetcheck import examine
 from pipelines.datasetfiles import clean, match, members, tidy
@@ -43,7 +43,7 @@ class Datasets:
     """Any thread may ask. where: the places that weights are looked for in. wake: tells the worker that captions are asked for."""
 
     def __init__(
-        self, store: Store, hub: Hub, data_dir: Path, catalogue: Catalogue, where: Callable[[], Where], wake: Callable[[], object]
+        self, store: Store, hub: Hub, data_dir: Path, catalogue: Catalogue, where: Callable[[], Shelves], wake: Callable[[], object]
     ) -> None:
         self._store, self._hub, self._folder, self._catalogue = store, hub, data_dir, catalogue
         self._where, self._wake = where, wake
@@ -351,7 +351,7 @@ def read_trigger(data: Mapping[Any, Any]) -> str:
 
 def _ids(data: Mapping[Any, Any], name: str) -> Sequence[int]:
     given = data.get(name)
-    good = isinstance(given, list) and 0 < len(given) <= IMAGES_LIMIT
-    if not good or not all(isinstance(one, int) and not isinstance(one, bool) and 0 < one <= LARGEST_ID for one in given):
+    whole_ = isinstance(given, list) and all(isinstance(one, int) and not isinstance(one, bool) and 0 < one <= LARGEST_ID for one in given)
+    if not isinstance(given, list) or not whole_ or not 0 < len(given) <= IMAGES_LIMIT:
         raise BadInput(name, f"{name} must be 1 to {IMAGES_LIMIT} ids of pictures; this is {shown(given)}.")
     return list(dict.fromkeys(given))

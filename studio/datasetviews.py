@@ -3,13 +3,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from models.captioner import captioner_for
 from models.cards import Catalogue, ModelCard
 from models.errors import NotFound
-from models.weights import Where, weights_found
+from models.weights import Shelves, weights_found
 from models.words import read_prompt
 from pipelines.dataset import Sample, Sizes, content_hash, load_kinds, place, written
 from pipelines.datasetcheck import Checked, Looks, Reads, check
@@ -19,6 +20,7 @@ from studio.store.people import Who
 from studio.store.views import Json
 
 KIND = ("name", "title", "about", "advice", "fewest", "enough")
+KEPT = 4000  # captions that were read
 FINE = 64  # buckets in steps of so many pixels where pictures are large enough: fewer sizes, fuller batches
 
 
@@ -31,8 +33,9 @@ def sizes_of(row: Any, card: ModelCard, resolution: int | None = None) -> Sizes:
 class DatasetViews:
     """Any thread may ask."""
 
-    def __init__(self, store: Store, folder: Path, catalogue: Catalogue, where: Callable[[], Where]) -> None:
+    def __init__(self, store: Store, folder: Path, catalogue: Catalogue, where: Callable[[], Shelves]) -> None:
         self._store, self._folder, self._catalogue, self._where = store, folder, catalogue, where
+        self._read: dict[tuple[str, Path | None, str], Reads] = {}
 
     def cards(self) -> tuple[str, ...]:
         """Names of the models that LoRAs can be trained for."""
@@ -98,14 +101,20 @@ class DatasetViews:
     def _check(self, row: Any, card: ModelCard, rows: list[Any], samples: list[Sample]) -> Checked:
         kinds, limits = load_kinds()
         looks = [Looks.from_dict(json.loads(one["looks"])) for one in rows]
-        here = self._where()
-
-        def reads(words: str) -> Reads:
-            reading = read_prompt(card, words, here)
-            tokens, most = list(reading.counts.values())[-1]
-            return Reads(tuple(word for word, _, _ in reading.unknown), max(0, tokens - most))
-
+        reads = partial(self._reads, card, weights_found(card, self._where()))
         return check(samples, looks, kinds[row["kind"]], row["trigger"], sizes_of(row, card), limits, reads)
+
+    def _reads(self, card: ModelCard, found: Path | None, words: str) -> Reads:
+        """How a model reads a caption: kept by where its tokenizers are, for a set is looked at again after each change of one caption."""
+        key = (card.name, found, words)
+        known = self._read.get(key)
+        if known is None:
+            reading = read_prompt(card, words, self._where())
+            tokens, most = list(reading.counts.values())[-1]
+            known = self._read[key] = Reads(tuple(word for word, _, _ in reading.unknown), max(0, tokens - most))
+            while len(self._read) > KEPT:
+                self._read.pop(next(iter(self._read)), None)
+        return known
 
     def _picture(self, row: Any, image: Any, one: Sample, checked: Checked, at: int, rows: list[Any]) -> Json:
         box, size = place(one.width, one.height, one.crop, sizes_of(row, self._catalogue.card(row["card"])))

@@ -31,6 +31,7 @@ from studio.gate import OPEN
 from studio.guard import PICTURES, TABLES
 from studio.loras import Made
 from studio.people import add_person
+from studio.store import datasets
 from studio.store.people import Who
 from studio.studio import Studio
 
@@ -119,6 +120,18 @@ DEEDS: dict[str, Any] = {
     "/api/loras/{lora}/alias": {"alias": "production", "version": 1},
     "/api/loras/{lora}/trash": {"version": None},
     "/api/loras/{lora}/restore": {"version": 1},
+    "/api/datasets/{dataset}": {"title": "Another title"},
+    "/api/datasets/{dataset}/captions": {"captions": {}},
+    "/api/datasets/{dataset}/take": {"images": ["{image}"]},
+    "/api/datasets/{dataset}/images/{picture}/crop": {"crop": None},
+    "/api/datasets/{dataset}/propose": {},
+    "/api/datasets/{dataset}/propose/stop": {},
+    "/api/datasets/{dataset}/leave_out": {"images": [1]},
+    "/api/datasets/{dataset}/put_back": {"images": [1]},
+    "/api/datasets/{dataset}/restore": {"version": 1},
+    "/api/datasets/{dataset}/share": {"with": None},
+    "/api/datasets/{dataset}/remove": {},
+    "/api/datasets/{dataset}/bring_back": {},
     "/api/images/{image}/share": {"with": None},
     "/api/jobs/{job}/share": {"with": None},
     "/api/jobs/{job}/cancel": {},
@@ -126,7 +139,7 @@ DEEDS: dict[str, Any] = {
     "/api/projects/{name}/remove": {},
 }
 # What is the whole studio's and an admin's, or is each one's own whoever asks.
-ADMINS = ("/api/people/", "/api/models/", "/api/scorers/")
+ADMINS = ("/api/people/", "/api/models/", "/api/captioners/", "/api/scorers/")
 # Everybody's to change, for each change is a version with its author that can be taken back.
 EVERYBODYS = ("/api/profiles/", "/api/templates/", "/api/wildcards/", "/api/brands/")
 # The owner's too, but here there are no finished pairs to vote on.
@@ -163,6 +176,7 @@ class World:
             "board_images": f"board_id IN (SELECT id FROM boards WHERE {ours})", "uploads": ours,
             "batches": ours, "batch_rows": f"batch_id IN (SELECT id FROM batches WHERE {ours})", "catalogues": ours,
             "loras": "owner = 'cara'", "lora_versions": ours, "lora_aliases": "1", "lora_moves": ours, "lora_trash": "1",
+            "datasets": ours, "dataset_images": f"dataset_id IN (SELECT id FROM datasets WHERE {ours})", "dataset_versions": ours,
             "persons": "1", "projects": "owner = 'cara'", "members": "person = 'cara' OR project = :project", "preferences": ours,
             "settings": "key != 'sessions.cookie'", "licences": "1",
         }  # fmt: skip
@@ -220,10 +234,16 @@ def furnish(studio: Studio, address: str) -> dict[str, Any]:
         grid = {"title": SECRET, "base": base, "x": {"field": "steps", "values": "2, 4"}}
         grid = cara.post("/api/grids", json=grid).raise_for_status().json()
         experiment = cara.post("/api/experiments", json={"design": DESIGN}).raise_for_status().json()
+        dataset = cara.post("/api/datasets", json={"title": f"{SECRET}s", "card": "embedded"}).raise_for_status().json()["id"]
+        there = {"dataset": dataset, "name": f"{SECRET}.png"}
+        owned = cara.post("/api/datasets/picture", params=there, content=picture("navy"), headers={"Content-Type": "image/png"}).json()
+        body = {"trigger": SECRET, "kind": "style", "fit": "bucket", "images": []}
+        datasets.add_version(studio.store, dataset, "0" * 64, body, "cara", "")
         lora = cara.post("/api/loras", json={"name": "glaze", "title": f"The {SECRET}"}).raise_for_status().json()
         made = Made(embedded_lora(studio.data_dir / "made.safetensors"), "embedded", triggers=[SECRET])
         studio.loras.register(lora["name"], made, Who("cara"))
     return {
+        "dataset": dataset, "picture": owned["id"],
         "catalogue": catalogue["id"], "batch": variants["id"], "number": 1, "line": 2, "seed": seed["id"], "grid": grid["id"],
         "experiment": experiment["id"], "lora": lora["name"], "version": 1, "place": 1,
         "job": job["id"], "image": image, "comment": comments["comments"][0]["id"], "board": board["id"], "project": project["name"],

@@ -131,7 +131,7 @@ def set_images(store: Store, dataset: int, changes: Mapping[int, Mapping[str, An
 def sample(row: Row, folder: Path) -> Sample:
     crop = tuple(json.loads(row["crop"])) if row["crop"] else None
     path = folder / file_path(row["sha256"], row["suffix"])
-    return Sample(row["sha256"], row["name"], row["width"], row["height"], row["caption"], crop, path)  # type: ignore[arg-type]
+    return Sample(row["sha256"], row["name"], row["width"], row["height"], row["caption"], crop, path)
 
 
 # Captions that the worker proposes.
