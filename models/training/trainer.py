@@ -86,6 +86,8 @@ class Trainer:
                 {"", *captions.all(), *(e.caption for e in examples), *(e.plain for e in examples), *(s.prompt for s in recipe.samples)},
                 card, planned, self.where, self.revision, cache, self._between,
             )  # fmt: skip
+        dtype = torch.float32 if recipe.precision == "fp32" else torch.bfloat16
+        texts = {prompt: {name: tensor.to(dtype) for name, tensor in embeds.items()} for prompt, embeds in texts.items()}
         self.note(f"Loading {card.title}.")
         pipe = material.load_drawing(card, planned, recipe.precision, self.where)
         self.family = family_of(pipe, recipe.guidance)
