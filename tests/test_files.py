@@ -68,7 +68,7 @@ def test_the_studio_s_own_key_holds_request_lineage_and_scores(tmp_path):
         own = json.loads(image.text["contact-sheet"])
     assert own == {
         "version": "0.1.0", "job": 12, "number": 1, "seed": 7, "card": "embedded", "request": JOB["request"], "lineage": [3, 9],
-        "scores": [], "details": {"engine": "scripted"}, "licence": None,
+        "scores": [], "details": {"engine": "scripted"}, "licence": None, "loras": [],
     }  # fmt: skip
 
 
