@@ -10,7 +10,7 @@ from models.errors import BadInput
 from pipelines.brand import Brand, brand_of, brand_toml, parse_brand, to_data
 from pipelines.fields import shown, text
 from studio.store import Store
-from studio.store.people import Who
+from studio.store.people import Who, project_titles
 from studio.store.versions import TOML_LIMIT, Kind, Versions
 from studio.store.views import Json
 
@@ -58,18 +58,21 @@ def _only(brands: Any) -> Brand | None:
 class Shelf:
     """Brands as the page shows them. profiles: names that there are."""
 
-    def __init__(self, brands: Brands, profiles: Callable[[], Collection[str]]) -> None:
-        self._brands, self._profiles = brands, profiles
+    def __init__(self, store: Store, brands: Brands, profiles: Callable[[], Collection[str]]) -> None:
+        self._store, self._brands, self._profiles = store, brands, profiles
 
     def overview(self, who: Who) -> Json:
-        """{"brands": [...], "removed": [{name, version, title}], "chosen": the one of their requests that name none}."""
+        """{"brands": [...], "removed": [{name, version, title}], "chosen": the one of their requests that name none, "why": what chose it}.
+
+        why: {"by": "project" | "usual" | "always" | null, "projects": titles}; by null and projects: each of these has a brand of its own.
+        """
         chosen = self._brands.choose(None, who)
         removed = []
         for name in self._brands.removed():
             last = next(one.version for one in self._brands.versions(name) if not one.removed)
             removed.append({"name": name, "version": last, "title": self._brands.at(name, last).title})
         brands = [self._card(one) for one in sorted(self._brands.all().values(), key=lambda one: one.title.casefold())]
-        return {"brands": brands, "removed": removed, "chosen": chosen.name if chosen else None}
+        return {"brands": brands, "removed": removed, "chosen": chosen.name if chosen else None, "why": self._why(chosen, who)}
 
     def view(self, name: str, version: int | None = None) -> Json:
         version = self._brands.version(name) if version is None else version
@@ -95,6 +98,15 @@ class Shelf:
         if found.profile and found.profile not in self._profiles():
             raise BadInput("profile", f"There is no quality profile called {shown(found.profile)}.", "", "The Quality tab lists them.")
         return words
+
+    def _why(self, chosen: Brand | None, who: Who) -> Json:
+        """What chose a person's brand, as `Brands.choose` does it."""
+        titles = {one["name"]: one["title"] for one in project_titles(self._store, who)}
+        own = [(brand, name) for brand in self._brands.all().values() for name in brand.projects if name in who.projects]
+        if chosen and len({brand.name for brand, _ in own}) == 1:
+            return {"by": "project", "projects": [titles.get(name, name) for _, name in own]}
+        by = None if chosen is None else "usual" if chosen.usual else "always"
+        return {"by": by, "projects": list(dict.fromkeys(titles.get(name, name) for _, name in own))}
 
     def _card(self, brand: Brand) -> Json:
         usual = {"about": "", "words": [], "avoid": [], "logo_free": False, "palette": [], "profile": None, "projects": [], "usual": False,

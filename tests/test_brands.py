@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from models.errors import BadInput
 from pipelines.brand import brand_of, brand_toml, parse_brand
+from studio.brands import Shelf
 from studio.store.people import Who
 
 ACME = {"title": "Acme", "words": ["clean look"], "avoid": ["people"], "palette": ["#C81E1E"], "profile": "product-hero"}
@@ -88,6 +89,24 @@ def test_a_project_goes_before_the_usual_one_and_quality_loras_ride_always(studi
     usual = studio.brands.choose(None, other)
     assert usual.name == "acme" and [one.name for one in usual.loras] == ["sharp", "trail-look"]
     assert studio.brands.choose("trail", other).name == "trail"
+
+
+def test_the_page_is_told_why_a_brand_is_chosen(studio, door):
+    def chosen(who: Who) -> tuple[str | None, str | None, list[str]]:
+        found = Shelf(studio.store, studio.brands, studio.profiles.names).overview(who)
+        return found["chosen"], found["why"]["by"], found["why"]["projects"]
+
+    for title in ("The Trail", "The Shore"):
+        ask(door.post("/api/projects", json={"title": title}), 201)
+    both, one, none = (Who("local", projects=names) for names in (("the-trail", "the-shore"), ("the-trail",), ()))
+    assert chosen(both) == (None, None, [])
+    make(door, "trail", projects=["the-trail"])
+    assert chosen(both) == chosen(one) == ("trail", "project", ["The Trail"])
+    make(door, "shore", projects=["the-shore"])
+    assert chosen(both) == (None, None, ["The Shore", "The Trail"])  # the person has to say
+    make(door, usual=True)
+    assert chosen(both) == ("acme", "usual", ["The Shore", "The Trail"]) and chosen(none) == ("acme", "usual", [])
+    assert chosen(one) == ("trail", "project", ["The Trail"])
 
 
 def test_every_save_is_a_version_that_can_be_gone_back_to(door):

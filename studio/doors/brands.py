@@ -28,7 +28,7 @@ def _number(data: Mapping[Any, Any], name: str, low: int) -> int | None:
 def api(studio: Studio) -> APIRouter:
     router = APIRouter(prefix="/api/brands")
     brands = studio.brands
-    shelf = Shelf(brands, studio.profiles.names)
+    shelf = Shelf(studio.store, brands, studio.profiles.names)
 
     def changed(name: str) -> Json:
         studio.hub.publish("brands", {"name": name})

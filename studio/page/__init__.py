@@ -26,7 +26,7 @@ STATIC_URL = "/static/page"
 STYLES = (
     "tokens.css", "shell.css", "form.css", "promptparts.css", "sheet.css", "loupe.css", "views.css", "history.css", "models.css",
     "queue.css", "drop.css", "settings.css", "quality.css", "scorers.css", "review.css", "insights.css", "comments.css",
-    "experiments.css", "dataset.css", "templates.css", "grids.css", "batch.css", "production.css", "refine.css",
+    "experiments.css", "dataset.css", "templates.css", "versions.css", "grids.css", "batch.css", "production.css", "refine.css",
 )  # fmt: skip
 
 

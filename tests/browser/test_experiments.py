@@ -75,3 +75,36 @@ def test_people_vote_blind_by_key_and_take_a_vote_back(new_page, launched, expec
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     result = httpx.get(f"{launched.url}/api/experiments/{made}").json()["result"]
     assert (result["counted"], sum(result["primary"]["wins"])) == (1, 1)
+
+
+def test_a_draft_has_versions_with_what_each_changed_and_goes_back(new_page, launched, expect):
+    launched.start()
+    design = {"title": "Enough steps", "sides": SIDES, "rows": [{"prompt": "a red mug"}], "pairs": 8}
+    made = httpx.post(f"{launched.url}/api/experiments", json={"design": design}).json()["id"]
+    page = new_page(400, 900)
+    visit(page, expect)
+    page.locator(f'.cs-x-entry[data-id="{made}"]').click()
+    state = page.locator(".cs-x-design .cs-x-head .cs-quiet")
+    expect(state).to_have_text("Draft, version 1")
+    page.get_by_label("Steps of B").fill("6")
+    page.get_by_label("Prompt, row 1").fill("a <b>blue</b> mug")
+    page.get_by_label("Note on this version").fill("six are usual")
+    page.get_by_role("button", name="Save draft").click()
+    expect(state).to_have_text("Draft, version 2")
+    page.get_by_text("Versions (2)").click()
+    page.get_by_role("button", name="Changes of version 2").click()
+    diff = page.locator(".cs-t-diff").first
+    expect(diff).to_contain_text("B: steps")
+    expect(diff.locator("del").first).to_have_text("4")
+    expect(diff.locator("ins").first).to_have_text("6")
+    expect(diff).to_contain_text("<b>blue</b>")
+    expect(page.locator(".cs-t-version").first).to_contain_text("six are usual · local")
+    page.get_by_role("button", name="Restore version 1").click()
+    expect(state).to_have_text("Draft, version 3")
+    expect(page.get_by_label("Steps of B")).to_have_value("4")
+    expect(page.get_by_label("Prompt, row 1")).to_have_value("a red mug")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.locator(".cs-x-answer")).to_be_visible()
+    page.locator(".cs-x-result").get_by_text("Versions (3)").click()  # starting without a change makes none
+    expect(page.get_by_role("button", name="Restore version 1")).to_have_count(0)

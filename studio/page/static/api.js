@@ -94,6 +94,8 @@ export const api = {
   newExperiment: (data) => ask("/api/experiments", data),
   saveExperiment: (id, data) => ask(`/api/experiments/${id}`, data),
   actExperiment: (id, act, data) => ask(`/api/experiments/${id}/${act}`, data),
+  experimentChanges: (id, old, now) => ask(`/api/experiments/${id}/changes?old=${old}&new=${now}`),
+  restoreDesign: (id, version) => ask(`/api/experiments/${id}/design/restore`, { version }),
   experimentPairs: (id, after) => ask(`/api/experiments/${id}/pairs?after=${after}`),
   votes: (id) => ask(`/api/experiments/${id}/votes`),
   vote: (id, pair, choice) => ask(`/api/experiments/${id}/votes`, { pair, choice }),

@@ -108,15 +108,17 @@ export class CsBatch extends HTMLElement {
   }
 
   open(id) {
-    this.show(new OneBatch(id, { vary: (plan) => this.vary(plan), gone: () => ((this.chosen = null), this.load()) }), id);
+    this.show(new OneBatch(id, { vary: (plan, title) => this.vary(plan, title), again: (start) => this.begin(start), gone: () => ((this.chosen = null), this.load()) }), id);
   }
 
-  begin() {
-    this.show(new NewBatch({ started: (batch) => this.started(batch) }));
+  /** again: an earlier batch's rows and setup to begin with. */
+  begin(again = null) {
+    this.show(new NewBatch({ started: (batch) => this.started(batch) }, again));
+    if (again) this.room.querySelector("h2").focus();
   }
 
-  vary(plan = null) {
-    this.show(new NewVariants({ started: (batch) => this.started(batch) }, plan));
+  vary(plan = null, title = undefined) {
+    this.show(new NewVariants({ started: (batch) => this.started(batch) }, plan, title));
   }
 
   started(batch) {

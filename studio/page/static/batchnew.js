@@ -2,15 +2,19 @@
 
 import { api } from "./api.js";
 import { tried } from "./batch.js";
-import { debounced, duration, h, plural, set } from "./dom.js";
+import { Problems, Rows } from "./batchrows.js";
+import { debounced, duration, h, plural, words } from "./dom.js";
 import { studio } from "./studio.js";
 
 const PLAIN = { prompt: "Prompt", negative: "Negative prompt", size: "Size", tier: "Tier", seed: "Seed", draft: "Candidates", keep: "To keep", texts: "Words in the picture", palette: "Palette", likeness: "Must look like" };
 const PICTURES = 50; // names in one request
+const SMALL = 200; // rows that are all checked again after each change
 
 export class NewBatch {
-  constructor({ started }) {
+  /** again: {catalogue, setup, title} of an earlier batch, whose setup is the start of this one. */
+  constructor({ started }, again = null) {
     this.started = started;
+    this.rest = {}; // what an earlier setup says and this page has no field for
     this.columns = {};
     this.values = {};
     this.templates = [];
@@ -25,14 +29,39 @@ export class NewBatch {
       h("p", { class: "cs-quiet", text: "CSV, Excel or JSON. The first row names the columns; each row after it is one picture to make." }));
     this.server = h("details", {}, h("summary", { text: "From this server" }), h("label", { for: "cs-b-path", text: "Whole path of the file" }), h("div", { class: "cs-b-line" }, this.path,
       h("button", { type: "button", class: "cs-plain", text: "Read it", onclick: () => this.brought(() => api.batches("/catalogues/from", { path: this.path.value })) })));
+    this.rows = new Rows({ changed: (line) => this.mended(line) });
     this.source = h("section", {}, h("h3", { text: "1  Catalogue" }), this.drop,
       h("details", {}, h("summary", { text: "Paste a table" }), h("label", { for: "cs-b-paste", text: "Rows, with the columns' names first" }), this.paste,
         h("button", { type: "button", class: "cs-plain", text: "Read it", onclick: () => this.brought(() => api.bringTable(new Blob([this.paste.value]), "pasted.csv")) })),
       this.server, this.wrong, (this.table = h("div", { class: "cs-b-table", hidden: true })));
     this.mapping = h("section", { hidden: true });
     this.outlook = h("section", { hidden: true });
-    this.element = h("div", { class: "cs-b-new" }, h("h2", { tabindex: "-1", text: "New batch from a catalogue" }), this.source, this.mapping, this.outlook);
+    this.element = h("div", { class: "cs-b-new" }, h("h2", { tabindex: "-1", text: again ? `New batch, set up as ${again.title}` : "New batch from a catalogue" }), this.source, this.mapping, this.outlook);
     this.server.hidden = !studio.about?.admin;
+    if (again) this.reuse(again);
+  }
+
+  /** An earlier batch's rows, as they stand, and its setup; another file may be chosen in their place. */
+  reuse({ catalogue, setup, title }) {
+    return tried(async () => {
+      this.templates = (await api.templates()).templates;
+      const { values = {}, ...fields } = setup.fields;
+      Object.assign(this, { catalogue, title, columns: { ...setup.columns }, values: { ...values }, chosen: setup.templates.map(({ name }) => name) });
+      this.versions = Object.fromEntries(setup.templates.map(({ name, version }) => [name, version]));
+      this.rest = Object.fromEntries(Object.entries(fields).filter(([name, value]) => !["draft", "keep"].includes(name) && !(name === "family" && value === studio.family)));
+      this.drop.hidden = true;
+      this.drop.before(h("p", { class: "cs-b-line cs-b-kept" }, h("span", { text: "The rows of that batch, as they stand by now." }), h("button", { type: "button", class: "cs-link", text: "Choose another file", onclick: (event) => {
+        event.target.closest("p").remove();
+        this.drop.hidden = false;
+      } })));
+      this.showTable();
+      await this.showMapping();
+      for (const [name, input] of Object.entries(this.settings)) input.value = fields[name] ?? "";
+      if (setup.label) this.label.value = setup.label;
+      this.night.checked = Boolean(setup.off_peak);
+      if (setup.off_peak) [this.from.value, this.until.value] = [setup.off_peak.from, setup.off_peak.until];
+      this.look();
+    }, this.wrong);
   }
 
   over(event, on) {
@@ -57,19 +86,21 @@ export class NewBatch {
       if (!this.templates.length) this.templates = (await api.templates()).templates;
       this.title = this.catalogue.name.replace(/\.[a-z]+$/i, "");
       this.showTable();
+      if (this.versions && Object.values(this.columns).every((name) => this.catalogue.columns.some((one) => one.name === name))) {
+        await this.showMapping(); // the same columns: the mapping still holds
+        return this.look();
+      }
       await this.guess();
     }, this.wrong);
   }
 
   showTable() {
     const { catalogue } = this;
-    const cells = (row) => catalogue.columns.map(({ name }) => h("td", { text: row.cells[name] ?? "" }));
     this.table.hidden = false;
+    this.rows.show(catalogue);
     this.table.replaceChildren(
       h("p", {}, h("b", { text: catalogue.name }), h("span", { class: "cs-quiet", text: `  ${plural(catalogue.rows, "row")}, ${plural(catalogue.columns.length, "column")}. ${catalogue.notes.join(" ")}` })),
-      h("div", { class: "cs-b-scroll", tabindex: "0", role: "region", "aria-label": "First rows" }, h("table", {},
-        h("thead", {}, h("tr", {}, h("th", { scope: "col", text: catalogue.unit }), ...catalogue.columns.map(({ name }) => h("th", { scope: "col", text: name })))),
-        h("tbody", {}, ...catalogue.first.map((row) => h("tr", {}, h("th", { scope: "row", text: String(row.line) }), ...cells(row)))))),
+      this.rows.element,
       catalogue.files.named ? this.pictures() : "");
   }
 
@@ -116,18 +147,25 @@ export class NewBatch {
 
   async showMapping() {
     this.variables = new Map();
-    for (const name of this.chosen) for (const [variable, facts] of Object.entries((await api.template(name)).template.variables ?? {})) if (!this.variables.has(variable)) this.variables.set(variable, { ...facts, name: variable });
+    for (const name of this.chosen) for (const [variable, facts] of Object.entries((await api.template(name, this.versions?.[name] ?? null)).template.variables ?? {})) if (!this.variables.has(variable)) this.variables.set(variable, { ...facts, name: variable });
     const add = h("select", { id: "cs-b-template", onchange: () => this.addTemplate(add.value) }, h("option", { value: "", text: this.chosen.length ? "Add another template" : "Choose a template" }),
       ...this.templates.filter(({ name }) => !this.chosen.includes(name)).map(({ name, title }) => h("option", { value: name, text: title })));
-    const chips = this.chosen.map((name) => h("button", { type: "button", class: "cs-b-chip", title: "Take it out", text: this.templates.find((one) => one.name === name)?.title ?? name, onclick: () => this.dropTemplate(name) }));
+    const chips = this.chosen.map((name) => h("button", { type: "button", class: "cs-b-chip", title: "Take it out", text: this.called(name), onclick: () => this.dropTemplate(name) }));
     const targets = [...[...this.variables.values()].map((one) => [`values.${one.name}`, one.title, one]), ...Object.entries(PLAIN).filter(([name]) => !(this.chosen.length && name === "prompt")).map(([name, title]) => [name, title, null])];
     const optional = targets.filter(([name, , variable]) => !variable && name !== "prompt" && !this.columns[name]);
     const first = targets.filter((one) => !optional.includes(one));
+    const kept = this.settings ? { draft: this.settings.draft.value, keep: this.settings.keep.value, from: this.from.value, until: this.until.value, night: this.night.checked, label: this.label.value } : null;
     this.settings = { draft: h("input", { type: "number", id: "cs-b-draft", min: 1, max: 240, oninput: () => this.check() }), keep: h("input", { type: "number", id: "cs-b-keep", min: 1, max: 240, oninput: () => this.check() }) };
     this.from = h("input", { type: "time", id: "cs-b-from", "aria-label": "From", value: "22:00", onchange: () => this.check() });
     this.until = h("input", { type: "time", id: "cs-b-until", "aria-label": "Until", value: "06:00", onchange: () => this.check() });
     this.night = h("input", { type: "checkbox", onchange: () => this.check() });
     this.label = h("select", { id: "cs-b-label" }, ...this.catalogue.columns.map(({ name }) => h("option", { value: name, text: name })));
+    if (kept) {
+      for (const name of ["draft", "keep"]) this.settings[name].value = kept[name];
+      for (const name of ["from", "until"]) this[name].value = kept[name];
+      this.night.checked = kept.night;
+      if (this.catalogue.columns.some(({ name }) => name === kept.label)) this.label.value = kept.label;
+    }
     const pair = (text, input) => h("div", { class: "cs-b-field" }, h("label", { for: input.id, text }), input);
     this.mapping.hidden = false;
     this.mapping.replaceChildren(h("h3", { text: "2  What goes where" }),
@@ -136,7 +174,16 @@ export class NewBatch {
       h("div", { class: "cs-b-map" }, ...first.map((target) => this.place(...target))),
       optional.length ? h("details", {}, h("summary", { text: "More that columns can say" }), h("div", { class: "cs-b-map" }, ...optional.map((target) => this.place(...target)))) : "",
       h("div", { class: "cs-b-line cs-b-all" }, pair("Candidates a row", this.settings.draft), pair("To keep a row", this.settings.keep), pair("Call rows by", this.label)),
+      Object.keys(this.rest).length ? h("p", { class: "cs-b-line cs-quiet" }, h("span", { text: `Also from that batch: ${Object.entries(this.rest).map(([name, value]) => `${words(name)} ${typeof value === "object" ? JSON.stringify(value) : value}`).join(", ")}.` }), h("button", { type: "button", class: "cs-link", text: "Leave out", onclick: () => tried(async () => ((this.rest = {}), await this.showMapping(), this.look()), this.wrong) })) : "",
       h("label", { class: "cs-check" }, this.night, h("span", { text: "Only between" }), this.from, h("span", { text: "and" }), this.until));
+  }
+
+  /** A template's title, and its version where it is not the newest. */
+  called(name) {
+    const found = this.templates.find((one) => one.name === name);
+    const version = this.versions?.[name] ?? null;
+    const old = version !== null && version !== found?.version ? `, ${version ? `version ${version}` : "as shipped"}` : "";
+    return `${found?.title ?? name}${old}`;
   }
 
   /** A line of the mapping: a target, the column that fills it, and what holds where the cell is empty. */
@@ -162,43 +209,76 @@ export class NewBatch {
 
   dropTemplate(name) {
     this.chosen = this.chosen.filter((one) => one !== name);
+    delete this.versions?.[name]; // added again it is the newest
     tried(() => this.guess(), this.wrong);
   }
 
   asked() {
-    const fields = { family: studio.family, tier: null };
+    const fields = { family: studio.family, tier: null, ...this.rest };
     for (const [name, input] of Object.entries(this.settings)) if (input.value !== "") fields[name] = Number(input.value);
     const values = Object.fromEntries(Object.entries(this.values).filter(([name, value]) => value !== "" && this.variables.has(name)));
     if (Object.keys(values).length) fields.values = values;
-    return { catalogue: this.catalogue.id, templates: this.chosen.map((name) => ({ name })), columns: this.columns, fields, label: this.label.value, off_peak: this.night.checked ? { from: this.from.value, until: this.until.value } : null };
+    return { catalogue: this.catalogue.id, templates: this.chosen.map((name) => ({ name, version: this.versions?.[name] ?? null })), columns: this.columns, fields, label: this.label.value, off_peak: this.night.checked ? { from: this.from.value, until: this.until.value } : null };
   }
 
+  /** Asks what would come of it by now. */
   async look() {
-    const wrong = h("p", { class: "cs-error", role: "alert" });
     const asked = this.asked();
     const turn = (this.turn = (this.turn ?? 0) + 1);
-    this.outlook.hidden = !this.chosen.length && !this.columns.prompt; // nothing says yet what to draw
-    if (this.outlook.hidden) return;
+    this.outlook.hidden = !this.chosen.length && !this.columns.prompt && !this.rest.prompt; // nothing says yet what to draw
+    if (this.outlook.hidden) return this.rows.told([]);
     let found = null;
-    const fine = await tried(async () => (found = await api.batches("/check", asked)), wrong);
+    this.build();
+    const fine = await tried(async () => (found = await api.batches("/check", asked)), this.sayWrong);
     if (turn !== this.turn) return; // something was changed meanwhile
-    const title = h("h3", { text: "3  Check and start" });
-    if (!fine) {
-      this.outlook.replaceChildren(title, wrong);
-      return;
-    }
-    const name = h("input", { type: "text", id: "cs-b-title", maxlength: 80, value: this.title, oninput: () => (this.title = name.value) });
-    const start = h("button", { type: "button", class: "cs-primary", text: found.bad ? `Start with the ${plural(found.good, "good row")}` : `Start ${plural(found.good, "row")}`, disabled: !found.good, onclick: () => this.start(asked, name.value, found.bad > 0, wrong) });
-    const time = found.seconds ? `, about ${duration(found.seconds)}` : "";
-    const problems = found.problems.map((one) => h("li", {}, h("b", { text: `${this.catalogue.unit} ${one.line}${one.column ? `, ${one.column}` : ""}` }), h("span", { text: one.what })));
-    this.outlook.replaceChildren(title,
-      h("p", { class: "cs-b-sum" }, h("b", { text: `${found.good} of ${found.tasks} can be drawn` }), h("span", { class: "cs-quiet", text: `  ${plural(found.draft, "candidate")}, ${found.keep} to be kept${time}` })),
-      problems.length ? h("div", { class: "cs-b-problems" }, h("h4", { text: plural(found.problem_count, "problem") }), h("ul", { tabindex: "0", "aria-label": "Problems" }, ...problems)) : "",
-      found.first.length ? h("ol", { class: "cs-b-first", "aria-label": "The first prompts" }, ...found.first.map((one) => h("li", {}, h("b", { text: one.label }), h("span", { text: one.prompt }), h("small", { class: "cs-quiet", text: [one.template, one.tier, one.size].filter(Boolean).join(" · ") })))) : "",
-      h("div", { class: "cs-b-line" }, h("label", { for: name.id, text: "Title" }), name, start), wrong);
+    this.say(fine ? found : null);
   }
 
-  async start(asked, title, leave, wrong) {
-    await tried(async () => this.started(await api.batches("", { ...asked, title, leave_out: leave })), wrong);
+  /** A row says something else: it alone is checked at once, and all of them where that is quick. */
+  async mended(line) {
+    if (this.outlook.hidden || !this.found || this.catalogue.rows <= SMALL) return this.look();
+    const turn = (this.turn = (this.turn ?? 0) + 1);
+    const { found } = this;
+    const one = await api.batches("/check", { ...this.asked(), lines: [line] });
+    if (turn !== this.turn) return this.look(); // two at once: neither knows of the other
+    const was = found.problems.filter((problem) => problem.line === line);
+    const bad = one.bad - new Set(was.map(({ template }) => template)).size;
+    this.say({ ...found, bad: found.bad + bad, good: found.good - bad, problem_count: found.problem_count + one.problem_count - was.length,
+      problems: [...found.problems.filter((problem) => problem.line !== line), ...one.problems].sort((a, b) => a.line - b.line) });
+  }
+
+  /** The third part, once: what is written in it stays while rows are checked again. */
+  build() {
+    if (this.outlook.firstChild) return;
+    this.sayWrong = h("p", { class: "cs-error", role: "alert" });
+    this.sum = h("p", { class: "cs-b-sum", role: "status" });
+    this.problems = new Problems(this.rows, () => this.go);
+    this.prompts = h("ol", { class: "cs-b-first", "aria-label": "The first prompts" });
+    this.name = h("input", { type: "text", id: "cs-b-title", maxlength: 80, oninput: () => (this.title = this.name.value) });
+    this.go = h("button", { type: "button", class: "cs-primary", onclick: () => this.start() });
+    this.begin = h("div", { class: "cs-b-line" }, h("label", { for: this.name.id, text: "Title" }), this.name, this.go);
+    this.outlook.replaceChildren(h("h3", { text: "3  Check and start" }), this.sum, this.problems.element, this.prompts, this.begin, this.sayWrong);
+  }
+
+  /** found: what the check said; null where it refused the batch as a whole. */
+  say(found) {
+    this.found = found;
+    for (const part of [this.sum, this.prompts, this.begin]) part.hidden = !found;
+    if (found) this.tell(found);
+    this.rows.told(found?.problems ?? []);
+    this.problems.told(found?.problems ?? [], found?.problem_count ?? 0);
+  }
+
+  tell(found) {
+    const time = found.seconds ? `, about ${duration(found.seconds)}` : "";
+    this.sum.replaceChildren(h("b", { text: `${found.good} of ${found.tasks} can be drawn` }), h("span", { class: "cs-quiet", text: `  ${plural(found.draft, "candidate")}, ${found.keep} to be kept${time}` }));
+    this.prompts.replaceChildren(...found.first.map((one) => h("li", {}, h("b", { text: one.label }), h("span", { text: one.prompt }), h("small", { class: "cs-quiet", text: [one.template, one.tier, one.size].filter(Boolean).join(" · ") }))));
+    if (document.activeElement !== this.name) this.name.value = this.title;
+    this.go.textContent = found.bad ? `Start with the ${plural(found.good, "good row")}` : `Start ${plural(found.good, "row")}`;
+    this.go.disabled = !found.good;
+  }
+
+  async start() {
+    await tried(async () => this.started(await api.batches("", { ...this.asked(), title: this.name.value, leave_out: this.found.bad > 0 })), this.sayWrong);
   }
 }

@@ -8,8 +8,8 @@ import { openLoupe } from "./loupe.js";
 const QUIET_MS = 700;
 
 export class OneBatch {
-  constructor(id, { vary, gone }) {
-    Object.assign(this, { id, vary, gone, state: "" });
+  constructor(id, { vary, again, gone }) {
+    Object.assign(this, { id, vary, startAgain: again, gone, state: "" });
     this.title = h("h2", { tabindex: "-1" });
     this.words = h("p", { class: "cs-quiet", "aria-live": "polite" });
     this.bar = h("div");
@@ -59,12 +59,22 @@ export class OneBatch {
       ...again.map((state) => act(`Again: ${counts[state]} that ${words[state]}`, post("again", { states: [state] }))),
       batch.delivered > 0 && h("a", { class: "cs-plain", href: `/api/batches/${this.id}/files.zip`, download: "", text: "ZIP of what was kept" }),
       h("a", { class: "cs-plain", href: `/api/batches/${this.id}/results.csv`, download: "", text: "Table of scores" }),
+      act("Use this setup again", () => this.reuse()),
       !left_ && act("Put away", async () => (await tried(() => api.batches(`/${this.id}/remove`, {}), this.wrong)) && this.gone()),
     ].filter(Boolean));
     if (focused) [...this.acts.children].find((one) => one.textContent === focused)?.focus();
     this.filters.replaceChildren(...[["", "All", batch.rows], ...Object.entries(STATES).map(([state, word]) => [state, word, counts[state]])].filter(([state, , count]) => count || !state).map(([state, word, count]) =>
       h("button", { type: "button", class: "cs-b-filter", "aria-pressed": String(this.state === state), text: `${word} ${count}`, onclick: () => ((this.state = state), this.draw(), this.rows()) })));
     this.drawVersions();
+  }
+
+  /** A new batch that begins with this one's rows and setup. */
+  reuse() {
+    return tried(async () => {
+      const start = await api.batches(`/${this.id}/setup`, {});
+      if (this.batch.kind === "variants") this.vary(start, `New ad variants, set up as ${this.batch.title}`);
+      else this.startAgain(start);
+    }, this.wrong);
   }
 
   drawVersions() {

@@ -7,7 +7,7 @@ import { studio } from "./studio.js";
 
 export class NewVariants {
   /** plan: variations around the winners of an earlier batch. */
-  constructor({ started }, plan = null) {
+  constructor({ started }, plan = null, title = plan ? "More around the winners" : "New ad variants") {
     this.started = started;
     this.plan = plan;
     this.wrong = h("p", { class: "cs-error", role: "alert" });
@@ -16,7 +16,7 @@ export class NewVariants {
     this.count = h("input", { type: "number", id: "cs-b-count", min: 1, max: 40, value: plan?.variations.length ?? 12 });
     this.axes = h("div", { class: "cs-b-axes" });
     this.found = h("section", { hidden: true });
-    this.element = h("div", { class: "cs-b-new" }, h("h2", { tabindex: "-1", text: plan ? "More around the winners" : "New ad variants" }),
+    this.element = h("div", { class: "cs-b-new" }, h("h2", { tabindex: "-1", text: title }),
       h("section", {}, h("label", { for: "cs-b-brief", text: "What is advertised" }), this.brief,
         h("p", { class: "cs-quiet", text: "One brief becomes a set of variations, spread so that every option is seen about equally often. An axis is left out when its options are empty." }), this.axes,
         h("div", { class: "cs-b-line" }, h("label", { for: "cs-b-count", text: "Variations" }), this.count, h("button", { type: "button", class: "cs-plain", text: plan ? "Spread anew" : "Propose variations", onclick: () => this.propose() })), this.wrong), this.found);
@@ -66,6 +66,6 @@ export class NewVariants {
     const options = (name) => [...new Set([...(this.names.find((axis) => axis.name === name)?.options ?? []), ...this.lines.map((line) => (line[name] ?? "").trim())])].filter(Boolean);
     const axes = this.names.map(({ name, target }) => ({ name, target, options: options(name) }));
     const fields = this.plan?.fields ?? { family: studio.family };
-    return tried(async () => this.started(await api.batches("/variants", { brief: this.brief.value, axes, variations: this.lines, fields, ...(this.plan?.template ? { template: this.plan.template } : {}), ...(this.plan ? { parent: this.plan.parent, title: this.plan.title } : {}) })), wrong);
+    return tried(async () => this.started(await api.batches("/variants", { brief: this.brief.value, axes, variations: this.lines, fields, ...(this.plan?.template ? { template: this.plan.template } : {}), ...(this.plan ? { parent: this.plan.parent ?? null, title: this.plan.title } : {}) })), wrong);
   }
 }

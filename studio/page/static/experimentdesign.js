@@ -3,7 +3,9 @@
 import { Refused, api } from "./api.js";
 import { debounced, duration, h, plural, set } from "./dom.js";
 import { Rows } from "./experimentrows.js";
+import { changesOf } from "./experimentversions.js";
 import { studio } from "./studio.js";
+import { Versions } from "./versions.js";
 
 const PLAN_MS = 350;
 // What may set A and B apart, in the order in which it is offered.
@@ -55,6 +57,8 @@ export class Design {
     this.save = h("button", { type: "button", class: "cs-plain", text: "Save draft", onclick: () => this.keep(false) });
     this.go = h("button", { type: "button", class: "cs-primary", text: "Start", onclick: () => this.keep(true) });
     this.state = h("p", { class: "cs-quiet" });
+    this.note = h("input", { type: "text", maxlength: "200", id: "cs-x-note", "aria-label": "Note on this version", placeholder: "What you changed, and why", autocomplete: "off" });
+    this.versions = new Versions((version) => this.restore(version), changesOf);
     const field = (label, control, note) => h("div", { class: "cs-x-field" }, h("label", { for: control.id, text: label }), control, note ? h("small", { class: "cs-quiet", text: note }) : null);
     this.fields = {
       profile: field("Quality profile", this.profile, "Both sides are judged by it."),
@@ -72,7 +76,8 @@ export class Design {
       h("h3", { text: "What decides" }),
       h("fieldset", { class: "cs-x-kinds" }, h("legend", { class: "cs-voice", text: "The outcome that decides" }), ...this.kinds),
       h("div", { class: "cs-x-four" }, ...Object.values(this.fields), field("Pairs at most", this.pairs, "It stops earlier when it is sure.")), this.about_dimension,
-      h("div", { class: "cs-x-foot" }, this.wrong, this.cost, h("div", { class: "cs-x-acts" }, this.save, this.go)));
+      h("div", { class: "cs-x-foot" }, this.wrong, this.cost, h("div", { class: "cs-x-acts" }, this.note, this.save, this.go)),
+      this.versions.element);
   }
 
   /** What may decide: dimensions, as the server lists them. */
@@ -99,7 +104,9 @@ export class Design {
     this.heading.textContent = experiment ? experiment.title : "New experiment";
     this.state.textContent = experiment ? `Draft, version ${experiment.version}` : "Nothing is drawn before you start it.";
     this.element.hidden = false;
-    this.wrong.textContent = "";
+    this.wrong.textContent = this.note.value = "";
+    this.versions.element.hidden = !experiment;
+    if (experiment) this.versions.show(experiment);
     if (!experiment) this.title.focus({ preventScroll: true });
     this.plan();
   }
@@ -335,8 +342,9 @@ export class Design {
     this.wrong.textContent = "";
     for (const button of [this.save, this.go]) set(button, { disabled: true });
     try {
-      const data = { design: { ...this.value, ...(this.experiment ? { seed: this.experiment.design.seed } : {}) } };
-      const saved = this.experiment ? await api.saveExperiment(this.experiment.id, { ...data, base: this.experiment.version }) : await api.newExperiment(data);
+      const data = { note: this.note.value, design: { ...this.value, ...(this.experiment ? { seed: this.experiment.design.seed } : {}) } };
+      const same = this.experiment && !this.edited && !this.note.value.trim(); // no version that says nothing
+      const saved = same ? this.experiment : this.experiment ? await api.saveExperiment(this.experiment.id, { ...data, base: this.experiment.version }) : await api.newExperiment(data);
       this.experiment = saved;
       this.edited = false;
       if (!start) return this.saved(saved);
@@ -346,6 +354,17 @@ export class Design {
       this.wrong.textContent = error.message;
     } finally {
       for (const button of [this.save, this.go]) set(button, { disabled: false });
+    }
+  }
+
+  /** An earlier design again, as a version of its own: nothing that was saved is lost. */
+  async restore(version) {
+    if (this.edited && !this.leave()) return;
+    try {
+      this.saved(await api.restoreDesign(this.experiment.id, version));
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      this.wrong.textContent = error.message;
     }
   }
 

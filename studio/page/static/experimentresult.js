@@ -4,10 +4,12 @@ import { Refused, api } from "./api.js";
 import { duration, h, plural, set } from "./dom.js";
 import { Course, bar } from "./experimentplot.js";
 import { Pairs } from "./experimentpairs.js";
+import { changesOf } from "./experimentversions.js";
 import { Vote } from "./experimentvote.js";
 import { menuAt } from "./menus.js";
 import { studio } from "./studio.js";
 import { toast } from "./toast.js";
+import { Versions } from "./versions.js";
 
 const MORE = [20, 50, 100];
 
@@ -18,6 +20,7 @@ export class Result {
     this.course = new Course();
     this.pairs = new Pairs();
     this.vote = new Vote();
+    this.versions = new Versions(null, changesOf);
     this.heading = h("h2", { tabindex: "-1" });
     this.about = h("p", { class: "cs-quiet" });
     this.acts = h("div", { class: "cs-x-acts" });
@@ -35,7 +38,7 @@ export class Result {
       h("div", { class: "cs-x-scroll", tabindex: "0", role: "region", "aria-label": "Every dimension" }, h("table", { class: "cs-x-table" }, h("thead", {}, h("tr", {}, ...["Dimension", "A", "B", "B is better by", "", "B wins"].map((text) => h("th", { scope: "col", text })))), this.table)));
     this.element = h("section", { class: "cs-x-result", hidden: true, "aria-label": "Experiment" },
       h("header", { class: "cs-x-head" }, h("div", {}, this.heading, this.about), this.acts), this.trouble, this.sides,
-      h("div", { class: "cs-x-card" }, this.answer, this.progress, this.note, this.course.element, this.tiles), this.left, this.dimensions, this.pairs.element);
+      h("div", { class: "cs-x-card" }, this.answer, this.progress, this.note, this.course.element, this.tiles), this.left, this.dimensions, this.pairs.element, this.versions.element);
   }
 
   show(experiment) {
@@ -57,6 +60,8 @@ export class Result {
     this.layDimensions(result, design);
     this.layLeft(result.left_out);
     this.pairs.show(experiment, same);
+    if (!same) this.versions.show(experiment);
+    this.versions.element.hidden = experiment.versions.length < 2;
   }
 
   words({ state, result, design }, decided) {

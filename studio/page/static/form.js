@@ -1,6 +1,7 @@
 // The form: prompt, counts, size, seed, and what few need. It is read and posted as JSON; the door's refusals land at their fields.
 
 import { api, Refused } from "./api.js";
+import { BrandChooser } from "./brandchooser.js";
 import { h, set, shape } from "./dom.js";
 import { actOf } from "./keys.js";
 import { Offers } from "./offers.js";
@@ -60,6 +61,11 @@ export class CsForm extends HTMLElement {
       this.remember();
       this.parts.read();
     });
+    this.brand = new BrandChooser(this, () => {
+      this.remember();
+      this.parts.read();
+    });
+    this.fields.brand = { box: this.brand.box, input: this.brand.select, error: this.brand.error };
     this.fields.budget = { ...this.fields.retries, input: this.wishes.images };
     this.form = h("form", { novalidate: true, "aria-label": "What to draw", onsubmit: (event) => this.submit(event), onkeydown: (event) => this.key(event), oninput: (event) => this.typed(event), "oncs-refused": ({ detail }) => this.refuse(new Refused({ field: detail.field, what: detail.error.message }, 0)) },
       this.template.box,
@@ -68,6 +74,7 @@ export class CsForm extends HTMLElement {
       new Refine(this.prompt.input).element,
       new Offers(this.prompt.input).element,
       this.parts.chosen,
+      this.brand.box,
       (this.start.box = this.field("start", "Start from", this.start.strength, null, this.start.element)),
       h("div", { class: "cs-pair" }, this.field("draft", "Draft", this.draft), this.field("keep", "Keep", this.keep)),
       (this.fields.ladder = { box: this.wishes.ladderRow, input: this.wishes.ladder, error: h("p", { class: "cs-error", id: "cs-ladder-error", hidden: true }) }).box,
@@ -153,7 +160,7 @@ export class CsForm extends HTMLElement {
     const seed = this.seed.value();
     if (seed !== undefined) request.seed = seed;
     if (this.negative.value && !this.negative.disabled) request.negative = this.negative.value;
-    return { ...request, ...this.template.request(), ...this.parts.request(), ...this.wishes.request(), ...this.start.request() };
+    return { ...request, ...this.template.request(), ...this.brand.request(), ...this.parts.request(), ...this.wishes.request(), ...this.start.request() };
   }
 
   /** Sends the request; `front`: before whatever else of this person's waits; `confirmed`: also what safety asks about. */
@@ -236,11 +243,12 @@ export class CsForm extends HTMLElement {
       // The tier's own values stay unsaid, so that they follow when the tier is changed.
       this[name].value = value === null || value === undefined || value === facts?.[name] ? "" : String(value);
     }
-    this.negative.value = request.negative ?? "";
+    this.negative.value = (request.source ? request.source.negative : request.negative) ?? "";
     this.seed.set(request.seed ?? request.seeds?.[0] ?? "");
     this.start.fill(request);
-    this.wishes.fill(request);
+    this.wishes.fill(this.brand.without(request));
     this.parts.fill(request);
+    this.brand.fill(request);
     this.template.fill(request);
     const radio = [...this.sizes.querySelectorAll("input")].find((one) => one.value === request.size);
     if (radio) radio.checked = true;
@@ -284,7 +292,7 @@ export class CsForm extends HTMLElement {
 
   // A reload loses nothing that was typed.
   remember() {
-    const kept = { prompt: this.prompt.input.value, ...this.seed.kept(), size: this.size(), start: this.start.picture, wishes: this.wishes.kept(), parts: this.parts.kept(), template: this.template.kept() };
+    const kept = { prompt: this.prompt.input.value, ...this.seed.kept(), size: this.size(), start: this.start.picture, wishes: this.wishes.kept(), parts: this.parts.kept(), template: this.template.kept(), brand: this.brand.kept() };
     for (const name of [...NUMBERS, "negative"]) kept[name] = this[name].value;
     localStorage.setItem(REMEMBERED, JSON.stringify(kept));
   }
@@ -299,6 +307,7 @@ export class CsForm extends HTMLElement {
     this.wishes.recall(kept.wishes);
     this.parts.recall(kept.parts);
     this.template.recall(kept.template);
+    this.brand.recall(kept.brand);
     for (const name of [...NUMBERS, "negative"]) this[name].value = kept[name] ?? "";
   }
 }

@@ -6,7 +6,7 @@ import { studio } from "./studio.js";
 import { openProduction } from "./production.js";
 import { tried } from "./settings.js";
 import { TemplateVariables } from "./templatevariables.js";
-import { TemplateVersions } from "./templateversions.js";
+import { Versions } from "./versions.js";
 import { toast } from "./toast.js";
 
 const TRY_MS = 300;
@@ -29,7 +29,7 @@ export class TemplateEditor {
     this.tomls = h("button", { type: "button", class: "cs-bare", text: "Edit as TOML", onclick: () => this.turnOver() });
     this.toml = h("textarea", { class: "cs-t-toml", rows: 26, spellcheck: "false", "aria-label": "The template as TOML", hidden: true, oninput: () => this.touched() });
     this.variables = new TemplateVariables(() => this.touched());
-    this.versions = new TemplateVersions((version) => this.restore(version));
+    this.versions = new Versions((version) => this.restore(version), async ({ name }, old, now) => (await api.templateChanges(name, old, now)).changes);
     this.thumb = h("img", { class: "cs-t-big", alt: "What it made" });
     this.text = h("p", { class: "cs-t-text" });
     this.facts = h("ul", { class: "cs-t-facts" });

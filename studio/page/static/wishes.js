@@ -15,6 +15,8 @@ export class Wishes {
   /** field(name, label, input, note, shown): makes a field of the form; number(name, min, max, step): an input; changed(): something is to be remembered. */
   constructor({ field, number, changed }) {
     this.changed = changed;
+    this.usual = USUAL;
+    this.branded = null; // the brand that a request is drawn for: it brings colours, and may name a profile
     this.turned = null; // the ladder: true or false by a person's hand, null as the tier's data says
     this.ladder = h("input", { id: "cs-ladder", type: "checkbox", role: "switch", onchange: () => this.turn() });
     this.ladderNote = h("span", { class: "cs-quiet" });
@@ -73,6 +75,12 @@ export class Wishes {
     this.asks();
   }
 
+  /** A profile that goes with something else that was chosen. */
+  choose(name) {
+    this.wanted = this.profile.value = name;
+    this.list();
+  }
+
   /** Says what the chosen profile asks for. */
   asks() {
     this.wanted = this.profile.value || this.wanted;
@@ -108,7 +116,7 @@ export class Wishes {
   warn() {
     const profile = this.profiles.find(({ name }) => name === this.wanted);
     const needed = new Set(profile?.asks.map(({ dimension }) => this.needs.get(dimension.split(":")[0])));
-    const lacking = [["texts", "words", this.texts.values.length || /["\u201c\u00ab]/.test(document.querySelector("#cs-prompt")?.value ?? "")], ["palette", "colours", this.palette.values.length], ["likeness", "likeness", this.likeness.picture]].filter(([name, , given]) => needed.has(name) && !given).map(([, said]) => said);
+    const lacking = [["texts", "words", this.texts.values.length || /["\u201c\u00ab]/.test(document.querySelector("#cs-prompt")?.value ?? "")], ["palette", "colours", this.palette.values.length || this.branded?.palette.length], ["likeness", "likeness", this.likeness.picture]].filter(([name, , given]) => needed.has(name) && !given).map(([, said]) => said);
     this.lacks.textContent = lacking.length ? `It also measures ${lacking.join(" and ")}, once you give them below.` : "";
   }
 
@@ -128,7 +136,7 @@ export class Wishes {
       if (chips.input.value.trim()) throw new Refused({ field: name, what: chips.wrong }, 0);
     }
     const request = {};
-    if (this.wanted !== USUAL) request.profile = this.wanted;
+    if (this.wanted !== USUAL || this.branded?.profile) request.profile = this.wanted;
     if (this.texts.values.length) request.texts = this.texts.values;
     if (this.palette.values.length) request.palette = this.palette.values;
     if (this.likeness.picture) request.likeness = this.likeness.picture.image;

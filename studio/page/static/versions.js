@@ -1,16 +1,17 @@
-// The versions of a template: who saved which when and why, what changed word by word, and the way back.
+// The versions of what people make: who saved which when and why, what changed word by word, and the way back.
 
-import { api } from "./api.js";
 import { h } from "./dom.js";
 
-export class TemplateVersions {
-  constructor(restore) {
-    this.restore = restore;
+export class Versions {
+  /** restore(version): null where nothing can be restored; changes(view, old, now): [{key, old, new}]. */
+  constructor(restore, changes) {
+    Object.assign(this, { restore, changes });
     this.summary = h("summary");
     this.list = h("ol", { class: "cs-t-versions", reversed: true });
     this.element = h("details", { class: "cs-t-history" }, this.summary, this.list);
   }
 
+  /** view: what has `version` and `versions`, newest first. */
   show(view) {
     this.view = view;
     this.summary.textContent = `Versions (${view.versions.length})`;
@@ -21,7 +22,7 @@ export class TemplateVersions {
     const current = one.version === this.view.version;
     const what = h("dl", { class: "cs-t-diff", hidden: true });
     const shows = before && !one.removed && !before.removed ? h("button", { type: "button", class: "cs-bare", text: "Changes", "aria-expanded": "false", "aria-label": `Changes of version ${one.version}`, onclick: () => this.compare(shows, what, before.version, one.version) }) : null;
-    const back = current || one.removed ? null : h("button", { type: "button", class: "cs-bare", text: "Restore", "aria-label": one.version ? `Restore version ${one.version}` : "Restore as shipped", onclick: () => this.restore(one.version) });
+    const back = current || one.removed || !this.restore ? null : h("button", { type: "button", class: "cs-bare", text: "Restore", "aria-label": one.version ? `Restore version ${one.version}` : "Restore as shipped", onclick: () => this.restore(one.version) });
     return h("li", {}, h("div", { class: "cs-t-version" },
       h("span", {}, h("b", { text: one.version ? `Version ${one.version}` : "As shipped" }), current ? h("span", { class: "cs-t-current", text: "in use" }) : null),
       h("span", { class: "cs-quiet", text: [one.version ? one.note || "No note" : "", one.person, one.created && when(one.created)].filter(Boolean).join(" · ") }),
@@ -31,7 +32,7 @@ export class TemplateVersions {
   async compare(button, place, old, now) {
     const open = place.hidden;
     if (open && !place.firstChild) {
-      const { changes } = await api.templateChanges(this.view.name, old, now);
+      const changes = await this.changes(this.view, old, now);
       place.replaceChildren(...changes.flatMap(({ key, old: was, new: is }) => [h("dt", { text: key }), h("dd", {}, ...differing(was ?? "", is ?? ""))]));
       if (!changes.length) place.replaceChildren(h("dt", { text: "Nothing differs." }));
     }
