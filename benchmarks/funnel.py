@@ -22,7 +22,7 @@ from PIL import Image
 
 from benchmarks.oracle import UNREADABLE, Oracle, Reading
 from benchmarks.report import Report, wilson
-from models.cards import load_catalogue
+from models.cards import Tier, load_catalogue
 from models.embedded.captions import caption
 from models.embedded.world import COLOURS, Scene, sample_scene
 from models.scorers import CLIPS, score_all, scorers_for
@@ -174,6 +174,13 @@ def alarm(report: Report, run: Run, asked: Sequence[Asked]) -> None:
     report.row("alarm: the pick's place among 8", f"{np.mean(places):.3f}", "(0.5 is chance, 1 the best, by a verifier held out)")
 
 
+def image_steps(row: Row, tier: Tier) -> float:
+    """Denoising steps that were run, in pictures of standard's tokens; img2img runs its strength's share of them."""
+    back = tier.ladder and row["stage"] == "final" and row["parent"] and tier.ladder.promotion == "img2img"
+    share = tier.ladder.strength if back and tier.ladder and tier.ladder.strength else 1.0
+    return float(row["steps"] * share * row["width"] * row["height"] / 256**2)
+
+
 def promoted(report: Report, run: Run, asked: Sequence[Asked]) -> float:
     """How often a final shows what its draft clearly showed, in the same place."""
     kept = total = 0
@@ -289,8 +296,9 @@ def figures(
     rounds = [max(shown.row["round"] for shown in one.shown) + 1 for one in asked]
     report.row("rounds a request", f"{np.mean(rounds):.2f}", f"(at most {max(rounds)})")
     alarm(report, run, asked)
-    full = run.studio.catalogue.tier("embedded", TIER)[0].steps
-    steps = sum(shown.row["steps"] * shown.row["width"] * shown.row["height"] / 256**2 for one in asked for shown in one.shown)
+    tier = run.studio.catalogue.tier("embedded", TIER)[0]
+    full = tier.steps
+    steps = sum(image_steps(shown.row, tier) for one in asked for shown in one.shown)
     compute = steps / max(1, len(delivered)) / (DRAFT * full)
     report.row("compute a delivered image", f"{steps / max(1, len(delivered)):.1f} image-steps", f"(all {DRAFT} at {TIER}: {DRAFT * full})")
     report.row("wall, scoring included", f"{seconds / max(1, len(delivered)):.2f} s a delivered image",
