@@ -188,9 +188,11 @@ class Adapters:
         # PEFT gives a LoRA the dtype of the layer below it; below may be float8, which would ruin it.
         for path, layer in module.named_modules():
             for half in ("lora_A", "lora_B"):
-                own: Any = getattr(layer, half, {})
-                if isinstance(own, torch.nn.ModuleDict) and name in own and own[name].weight.dtype != self._dtype:
-                    own[name].weight.data = tensors[f"{path}.{half}.weight"].to(own[name].weight.device)
+                own = getattr(layer, half, None)
+                if isinstance(own, torch.nn.ModuleDict) and name in own:
+                    weight: Any = own[name].weight
+                    if weight.dtype != self._dtype:
+                        weight.data = tensors[f"{path}.{half}.weight"].to(weight.device)
 
     def _tensor(self, raw: Raw) -> torch.Tensor:
         if raw.kind == "BF16":
