@@ -79,12 +79,14 @@ class Flow:
     @torch.no_grad()
     def validation(self, sample: Sample, index: int) -> float:
         """The loss of one picture over fixed noise levels, each with noise of its own that never changes."""
-        total = 0.0
-        for place, level in enumerate(SIGMAS):
-            rng = np.random.default_rng([self.recipe.seed, index, place])
-            clean, noise = sample.mean.to(self.device), self._noise(sample.mean.shape, rng)
-            found = self._velocity(clean, noise, torch.tensor([level], device=self.device), [sample.caption])
-            total += float((found - self.family.pack(noise - clean).float()).square().mean())
+        total, at_once = 0.0, self.recipe.batch
+        noises = [self._noise(sample.mean.shape, np.random.default_rng([self.recipe.seed, index, place])) for place in range(len(SIGMAS))]
+        for start in range(0, len(SIGMAS), at_once):
+            noise = torch.cat(noises[start : start + at_once])
+            levels = torch.tensor(SIGMAS[start : start + at_once], device=self.device)
+            clean = sample.mean.to(self.device).expand_as(noise)
+            found = self._velocity(clean, noise, levels, [sample.caption] * len(noise))
+            total += float((found - self.family.pack(noise - clean).float()).square().flatten(1).mean(1).sum())
         return total / len(SIGMAS)
 
     def _drawn(self, samples: Sequence[Sample], rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -117,7 +117,11 @@ class Recipe:
 
     def fingerprint(self) -> str:
         """Of what makes the steps what they are: a checkpoint is gone on from only under the same one."""
-        told = {name: value for name, value in asdict(self).items() if name not in _FREE}
+        # Only what differs from the defaults: a setting that a later version adds stops no training of an earlier one.
+        plain = asdict(Recipe(self.name, self.kind, self.card, self.trigger))
+        told = {name: value for name, value in asdict(self).items() if name not in _FREE and value != plain[name]}
+        told["prior"] = {name: value for name, value in asdict(self.prior).items() if value != plain["prior"][name]}
+        told |= {"kind": self.kind, "card": self.card, "trigger": self.trigger}
         if self.schedule != "constant":
             told["steps"] = self.steps  # The rate of every step rests on it.
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
