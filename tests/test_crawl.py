@@ -110,6 +110,7 @@ DEEDS: dict[str, Any] = {
     "/api/experiments/{experiment}/start": {},
     "/api/experiments/{experiment}/votes": {"pair": 1, "choice": "left"},
     "/api/experiments/{experiment}/votes/undo": {},
+    "/api/refine/asked/{id}/drop": {},
     "/api/experiments/{experiment}/pause": {},
     "/api/experiments/{experiment}/stop": {},
     "/api/experiments/{experiment}/duplicate": {},
@@ -139,11 +140,11 @@ DEEDS: dict[str, Any] = {
     "/api/projects/{name}/remove": {},
 }
 # What is the whole studio's and an admin's, or is each one's own whoever asks.
-ADMINS = ("/api/people/", "/api/models/", "/api/captioners/", "/api/scorers/")
+ADMINS = ("/api/people/", "/api/models/", "/api/captioners/", "/api/scorers/", "/api/refine/models/")
 # Everybody's to change, for each change is a version with its author that can be taken back.
 EVERYBODYS = ("/api/profiles/", "/api/templates/", "/api/wildcards/", "/api/brands/")
-# The owner's too, but here there are no finished pairs to vote on.
-NOT_YET = ("/api/experiments/{experiment}/votes", "/api/experiments/{experiment}/votes/undo")
+# The owner's too, but here there are no finished pairs to vote on, and no language model that was asked something.
+NOT_YET = ("/api/experiments/{experiment}/votes", "/api/experiments/{experiment}/votes/undo", "/api/refine/asked/{id}/drop")
 # An admin looks after projects and backs up the whole data folder, but sees no other person's pictures on the page.
 FOR_ADMINS = ("/api/projects", "/api/backup")
 
