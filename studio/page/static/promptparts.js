@@ -28,7 +28,7 @@ export class PromptParts {
     this.text = h("p", { class: "cs-reads-text" });
     this.legend = h("ul", { class: "cs-reads-legend", "aria-label": "Parts of the prompt" });
     this.counts = h("p", { class: "cs-counts cs-quiet" });
-    this.notes = h("ul", { class: "cs-reads-notes", role: "status" });
+    this.notes = h("ul", { class: "cs-reads-notes", "aria-live": "polite" });
     this.said = h("section", { class: "cs-reads", "aria-label": "What the model reads", hidden: true }, this.text, this.legend, this.counts, this.notes);
     this.later = debounced(() => this.ask(), 250);
     this.turn = 0;
