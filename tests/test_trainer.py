@@ -79,6 +79,8 @@ def run(tmp_path, weights) -> Callable:
         folder = tmp_path / name
         if not folder.exists():
             write_pictures(folder)
+            (weights / "cache").mkdir(exist_ok=True)
+            (folder / "cache").symlink_to(weights / "cache")  # Made once for all tests: keys tell what is whose.
         config.write_run(folder, replace(settings, rate=min(settings.rate, 1.0)))
         job = config.read_job(folder)
         told: list[dict] = []

@@ -1,4 +1,6 @@
-"""`python -m pipelines.training FOLDER [--lines]`: train what FOLDER says, or go on with it. Also under `accelerate launch -m`.
+"""`python -m pipelines.training FOLDER [--lines]`: train what FOLDER says, or go on with it.
+
+On several GPUs: `accelerate launch --multi_gpu --num_processes N -m pipelines.training FOLDER`.
 
 Ends with 0 (done), 75 (gave way: asked to stop, can go on) or 1 (failed; FOLDER/failure.json says why). SIGTERM makes it give way: it
 writes a checkpoint first. With --lines every event is printed as a line of JSON, and the end of standard input makes it give way too,
