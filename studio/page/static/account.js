@@ -1,6 +1,6 @@
 // Who is logged in, and the way out. Empty where there is no login.
 
-import { api } from "./api.js";
+import { api, leave } from "./api.js";
 import { h } from "./dom.js";
 import { studio } from "./studio.js";
 
@@ -20,9 +20,4 @@ export class CsAccount extends HTMLElement {
       h("button", { type: "button", class: "cs-plain cs-logout", text: "Log out", onclick: () => leave() }),
     );
   }
-}
-
-async function leave() {
-  await fetch("/logout", { method: "POST" }); // not for its answer: whatever it is, the next page says who is logged in
-  location.assign("/login");
 }

@@ -14,6 +14,21 @@ export function ask(path, body) {
   return send(path, body === undefined ? {} : { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 }
 
+let leaving = false; // what is refused because of it need not lead to the login page as well: one navigation would abort the other
+window.addEventListener("pageshow", () => (leaving = false)); // also when it comes back out of the browser's memory
+
+/** Ends the session. */
+export async function leave() {
+  leaving = true;
+  try {
+    await fetch("/logout", { method: "POST" }); // not for its answer: whatever it is, the next page says who is logged in
+    location.assign("/login");
+  } catch (error) {
+    leaving = false;
+    throw error;
+  }
+}
+
 export async function send(path, options, asFile = false) {
   let response;
   try {
@@ -23,7 +38,7 @@ export async function send(path, options, asFile = false) {
     throw error;
   }
   // The session has ended. Whatever is on the page stays in the address to come back to.
-  if (response.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+  if (response.status === 401 && !leaving) location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
   if (response.ok && asFile) return response.blob();
   const isJson = (response.headers.get("content-type") || "").includes("json");
   const answer = isJson ? await response.json() : null;
@@ -158,6 +173,12 @@ export const api = {
   bringPicture: (dataset, body, name, type) => send(`/api/datasets/picture?${new URLSearchParams({ dataset, name })}`, { method: "POST", headers: { "Content-Type": type }, body }),
   bringZip: (dataset, body) => send(`/api/datasets/zip?${new URLSearchParams({ dataset })}`, { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body }),
   captioner: (name, act) => ask(`/api/captioners/${name}/${act}`, {}),
+  loras: (asked) => ask(`/api/loras?${new URLSearchParams(asked)}`),
+  lora: (name, asked) => ask(`/api/loras/${encodeURIComponent(name)}?${new URLSearchParams(asked)}`),
+  loraVersion: (name, number) => ask(`/api/loras/${encodeURIComponent(name)}/versions/${number}`),
+  changeLora: (name, fields) => ask(`/api/loras/${encodeURIComponent(name)}`, fields),
+  loraDo: (name, act, data) => ask(`/api/loras/${encodeURIComponent(name)}/${act}`, data),
+  bringLora: (file, said) => send(`/api/loras/import?${new URLSearchParams(said)}`, { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body: file }),
   batches: (path = "", data = undefined) => ask(`/api/batches${path}`, data),
   bringTable: (body, name) => send(`/api/batches/catalogues?${new URLSearchParams({ name })}`, { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body }),
   bring: (file, family, tier) => send(`/api/import?${new URLSearchParams({ family, tier })}`, { method: "POST", headers: { "Content-Type": file.type || "image/unknown" }, body: file }),
