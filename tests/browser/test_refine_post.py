@@ -4,7 +4,11 @@ from __future__ import annotations
 import re
 
 import pytest
+from speakers import taught
 from test_refine import BETTER, llm  # noqa: F401 - a fixture
+
+from models.refine import task
+from studio.refining import _vocabulary
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -18,7 +22,7 @@ def test_refine_explains_itself_then_proposes_and_changes_nothing_unasked(new_pa
     expect(panel).to_contain_text("Ollama")
     panel.get_by_role("button", name="Set up").click()
     panel.get_by_label("Address").fill(llm.url)
-    panel.get_by_label("Model").fill("tiny")
+    panel.get_by_label("Model", exact=True).fill("tiny")
     panel.get_by_role("button", name="Save").click()
     panel.get_by_role("button", name="Refine the prompt").click()
     expect(panel).to_contain_text(BETTER["reasons"][0])
@@ -27,6 +31,36 @@ def test_refine_explains_itself_then_proposes_and_changes_nothing_unasked(new_pa
     panel.get_by_role("button", name="Use this prompt").click()
     expect(prompt).to_have_value(BETTER["prompt"])
     expect(panel).to_be_hidden()
+
+
+def test_a_model_on_this_machine_is_chosen_and_asked(new_page, expect, tmp_path):
+    folder = taught(tmp_path / "scholar", task("a red mug", 30, _vocabulary()))
+    page = new_page(width=400, allowed="503")
+    prompt = page.get_by_label("Prompt", exact=True)
+    prompt.fill("a red mug")
+    page.get_by_role("button", name="Refine", exact=True).click()
+    panel = page.get_by_role("region", name="Refine the prompt")
+    panel.get_by_role("button", name="Set up").click()
+    panel.get_by_label("On this machine").check()
+    expect(panel).to_contain_text("Not downloaded: 1000 MB. Apache-2.0")
+    expect(panel.get_by_role("button", name="Download 1000 MB: Qwen2.5 0.5B Instruct")).to_be_visible()
+    panel.get_by_role("button", name="Save").click()
+    expect(panel).to_contain_text("is not on this machine")
+    panel.get_by_role("button", name="Set up").click()
+    panel.get_by_label("Another one").check()
+    panel.get_by_label("Folder, or repository").fill(str(tmp_path / "none"))
+    panel.get_by_role("button", name="Save").click()
+    expect(panel.get_by_role("alert")).to_contain_text("There is nothing at")
+    panel.get_by_label("Folder, or repository").fill(str(folder))
+    panel.get_by_role("button", name="Save").click()
+    panel.get_by_role("button", name="Refine the prompt").click()
+    expect(panel).to_contain_text("Proposed by scholar", timeout=120_000)
+    expect(panel.locator("ins")).to_contain_text("on a wooden table")
+    expect(panel.get_by_role("button", name="Propose another")).to_have_count(0)
+    expect(prompt).to_have_value("a red mug")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    panel.get_by_role("button", name="Use this prompt").click()
+    expect(prompt).to_have_value(BETTER["prompt"])
 
 
 def test_a_picture_is_tried_processed_and_taken_back(new_page, expect):

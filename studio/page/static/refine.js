@@ -19,7 +19,7 @@ export class Refine {
     if (!this.panel.hidden) return this.close();
     this.open(h("p", { class: "cs-quiet", role: "status", text: "Asking the language model…" }));
     await this.attempt(async (now) => {
-      const about = await ask("/api/refine");
+      const about = (this.about = await ask("/api/refine"));
       if (!now()) return;
       if (!about.ready) return this.offline(about);
       const prompt = this.input.value;
@@ -40,7 +40,7 @@ export class Refine {
       await act(() => turn === this.turn && !this.panel.hidden);
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
-      if (turn === this.turn) this.open(h("p", { class: "cs-error", role: "alert", text: error.message }), this.tools());
+      if (turn === this.turn) this.open(h("p", { class: "cs-error", role: "alert", text: error.message }), this.tools(...(this.about?.may_set ? [this.setUp(this.about)] : [])));
     }
   }
 

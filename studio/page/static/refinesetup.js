@@ -19,10 +19,10 @@ export class RefineSetup {
     const where = (local, text) => this.radio("where", text, Boolean(about.local) === local, () => this.show(local));
     this.server = h("div", { class: "cs-refine-part" }, ...this.fields());
     this.other = this.field("place", "Folder, or repository in Hugging Face's cache", { type: "text", value: about.local.includes("/") ? about.local : "", placeholder: "/models/qwen or OWNER/NAME" });
-    this.list = h("div", { class: "cs-refine-models", role: "radiogroup", "aria-label": "Model on this machine" });
+    this.list = h("div", { class: "cs-refine-models", role: "radiogroup", "aria-label": "Which one" });
     this.here = h("div", { class: "cs-refine-part" }, this.list);
     this.element = h("div", { class: "cs-refine-setup" },
-      h("div", { class: "cs-refine-where", role: "radiogroup", "aria-label": "Where the language model runs" }, where(false, "Behind an address"), where(true, "On this machine")),
+      h("div", { class: "cs-refine-where", role: "radiogroup", "aria-label": "Where it runs" }, where(false, "On a server"), where(true, "On this machine")),
       this.server, this.here, this.trouble, this.voice);
     this.show(Boolean(about.local));
     this.hear = (told) => this.told(told);
