@@ -340,6 +340,30 @@ def test_other_ways_to_train_learn_too(run, more):
     assert told[-1] < told[0]
 
 
+def test_a_training_adapter_is_active_while_training_frozen_and_absent_from_the_file_and_the_samples(run, tmp_path, weights):
+    from safetensors.torch import load_file
+
+    from models.training.adapter import ASSISTANT, Adapter
+
+    file = tiny.lora(tmp_path, scale=2.0)
+    samples = (SamplePrompt("a zubot", 3),)
+    told = run(recipe(steps=2, training_adapter=str(file), samples=samples, sample_every=2, sample_steps=2))
+    plain = run(recipe(steps=2, samples=samples, sample_every=2, sample_steps=2), "plain")
+    losses = [[event["loss"] for event in events if event["event"] == "step"] for events in (told, plain)]
+    assert losses[0][0] != losses[1][0]
+    first = "samples/000000/0.png"
+    assert (tmp_path / "run" / first).read_bytes() == (tmp_path / "plain" / first).read_bytes()
+    names = [set(load_file(tmp_path / name / "best.safetensors")) for name in ("run", "plain")]
+    assert names[0] == names[1]
+    pipe = pipe_of(weights, "flux1-dev")
+    adapter = Adapter(pipe.transformer, recipe())
+    adapter.assist(file)
+    learning = {name for name, parameter in pipe.transformer.named_parameters() if parameter.requires_grad}
+    assert learning and not any(ASSISTANT in name for name in learning) and len(learning) == len(adapter.weights)
+    with pytest.raises(TrainingError, match="not on this machine"):
+        run(recipe(training_adapter="nobody/nothing"), "missing")
+
+
 # Failures.
 
 
