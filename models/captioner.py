@@ -32,6 +32,10 @@ LARGEST = 1024  # pixels a side that a vision-language model is shown
 # Below these shares an object or a place is not one of the embedded model's. Of 80 scenes of its world 78 are above, of 40 with a star, a
 # cross or a triangle drawn over the object 30 are below.
 SURE_OF_OBJECT, SURE_OF_SCENE = 0.9, 0.5
+# How much nearer (cosine, of two CLIPs together) a light or a style must lie than the usual one to be named: of what is then said of 160
+# scenes 98 % (light) and 96 % (style) is right, of 65 % and 31 % of the scenes that have one. Without it 92 % and 66 % would be: a word
+# that a caption lacks does less harm than a wrong one.
+SURE_OF_WORDS = 0.02
 SHARPNESS = 40.0  # of the softmax over cosines
 
 
@@ -177,7 +181,8 @@ def _article(word: str) -> str:
 
 
 def _nearest(clips: Sequence[Clip], views: Sequence[torch.Tensor], texts: dict[str, list[str]]) -> str:
-    """The name whose wordings lie nearest on the whole: the mean place of many wordings says more than any one of them."""
+    """The name whose wordings lie nearest on the whole, the first one where it is not clear: the mean place of many wordings says more than
+    any one of them."""
     import torch
 
     flat = [text for said in texts.values() for text in said]
@@ -188,7 +193,8 @@ def _nearest(clips: Sequence[Clip], views: Sequence[torch.Tensor], texts: dict[s
             mean = places[start : start + len(said)].mean(0)
             total[name] += float(torch.dot(view, mean / mean.norm()))
             start += len(said)
-    return max(total, key=lambda name: total[name])
+    usual, best = next(iter(texts)), max(total, key=lambda name: total[name])
+    return best if total[best] - total[usual] > SURE_OF_WORDS else usual
 
 
 class SentenceCaptioner:

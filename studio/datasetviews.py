@@ -53,7 +53,7 @@ class DatasetViews:
         }
 
     def view(self, dataset: int, who: Who) -> Json:
-        """A dataset with its pictures in the order in which they came. Raises NotFound."""
+        """A dataset with its pictures in the order of their names. Raises NotFound."""
         row = datasets.row_of(self._store, dataset, who)
         card = self._catalogue.card(row["card"])
         rows = datasets.images_of(self._store, dataset)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -85,9 +86,15 @@ def add_image(db: sqlite3.Connection, dataset: int, values: Mapping[str, Any]) -
 
 
 def images_of(store: Store, dataset: int, removed: bool = False) -> list[Row]:
-    """In the order in which they came."""
+    """In the order of their names as people count: "2.png" before "10.png"; several are brought at once, and come as it happens."""
     only = "IS NOT NULL" if removed else "IS NULL"
-    return store.db.execute(f"SELECT * FROM dataset_images WHERE dataset_id = ? AND removed {only} ORDER BY id", [dataset]).fetchall()
+    found = store.db.execute(f"SELECT * FROM dataset_images WHERE dataset_id = ? AND removed {only}", [dataset]).fetchall()
+    return sorted(found, key=lambda row: (_counted(row["name"]), row["id"]))
+
+
+def _counted(name: str) -> list[tuple[int, int, str]]:
+    parts = (part for part in re.split(r"(\d+)", name.casefold()) if part)
+    return [(0, int(part[:30]), "") if part.isdecimal() else (1, 0, part) for part in parts]
 
 
 def known(store: Store, dataset: int, sha256: str) -> Row | None:
@@ -101,7 +108,7 @@ def count(store: Store, dataset: int) -> int:
 
 
 def first(store: Store, dataset: int) -> int | None:
-    """The id of the picture that came first."""
+    """The id of the picture that came first, for a cover."""
     return store.db.execute("SELECT min(id) FROM dataset_images WHERE dataset_id = ? AND removed IS NULL", [dataset]).fetchone()[0]
 
 

@@ -28,7 +28,10 @@ export class CsDataset extends HTMLElement {
     this.build();
     for (const name of ["dragenter", "dragover", "dragleave", "drop"]) this.addEventListener(name, (event) => this.dragged(event));
     studio.on("dataset", (told) => this.heard(told));
-    studio.on("captioners", () => this.view && this.open(this.view.id));
+    studio.on("captioners", () => {
+      this.about = null;
+      if (this.view) this.open(this.view.id);
+    });
     studio.on("found", () => (this.view ? this.open(this.view.id) : this.showList()));
     if (!this.hasAttribute("fixed")) this.showList();
   }
@@ -37,7 +40,10 @@ export class CsDataset extends HTMLElement {
 
   /** Shows a dataset. */
   open(id) {
-    return this.tried(async () => this.show(await api.dataset(id)));
+    return this.tried(async () => {
+      this.about ??= await api.datasets();
+      this.show(await api.dataset(id));
+    });
   }
 
   /** Shows the list, and the way to a new one. */
@@ -81,7 +87,7 @@ export class CsDataset extends HTMLElement {
   build() {
     this.files = h("input", { type: "file", id: "cs-ds-files", class: "cs-voice", multiple: true, accept: KINDS, onchange: () => this.take(this.files) });
     this.folder = h("input", { type: "file", id: "cs-ds-folder", class: "cs-voice", webkitdirectory: true, onchange: () => this.take(this.folder) });
-    this.title = h("input", { type: "text", class: "cs-ds-name", maxlength: 80, "aria-label": "Title of the dataset", onchange: () => this.change({ title: this.title.value }) });
+    this.called = h("input", { type: "text", class: "cs-ds-name", maxlength: 80, "aria-label": "Title of the dataset", onchange: () => this.change({ title: this.called.value }) }); // an element has a title of its own
     this.kind = h("select", { id: "cs-ds-kind-of", onchange: () => this.change({ kind: this.kind.value }) });
     this.trigger = h("input", { type: "text", id: "cs-ds-trigger-of", maxlength: 40, autocomplete: "off", spellcheck: "false", onchange: () => this.change({ trigger: this.trigger.value }) });
     this.card = h("select", { id: "cs-ds-card-of", onchange: () => this.change({ card: this.card.value }) });
@@ -106,7 +112,7 @@ export class CsDataset extends HTMLElement {
     const back = this.hasAttribute("fixed") ? "" : h("button", { type: "button", class: "cs-plain", onclick: () => this.showList() }, icon("left"), h("span", { text: "All datasets" }));
     this.tools = h("div", { class: "cs-ds-tools" }, this.filter, this.proposing,
       h("form", { class: "cs-ds-replace", onsubmit: (event) => (event.preventDefault(), this.replace()) }, this.find, this.instead, h("button", { type: "submit", class: "cs-plain", text: "Replace in captions" })));
-    this.one.append(h("div", { class: "cs-ds-head" }, back, this.title),
+    this.one.append(h("div", { class: "cs-ds-head" }, back, this.called),
       h("div", { class: "cs-ds-fields" }, field("It learns", this.kind), field("Trigger word", this.trigger), field("For", this.card), field("Size", this.size), field("Shape", this.fit)),
       this.advice, this.zone, this.bringing, this.findings, this.tools, this.grid, this.none, this.out, this.made);
   }
@@ -131,9 +137,7 @@ export class CsDataset extends HTMLElement {
     this.tell();
   }
 
-  async fields(view) {
-    this.about ??= await api.datasets();
-    if (view !== this.view) return; // something newer came meanwhile
+  fields(view) {
     const { kinds, cards } = this.about;
     const options = (select, pairs, value) => {
       select.replaceChildren(...pairs.map(([name, text]) => h("option", { value: name, text })));
@@ -143,8 +147,8 @@ export class CsDataset extends HTMLElement {
     options(this.card, cards.map(({ name, title, here }) => [name, here ? title : `${title} (not here)`]), view.card);
     options(this.size, [...new Set([...SIZES, view.resolution])].sort((a, b) => a - b).map((side) => [side, `about ${side} x ${side}`]), view.resolution);
     this.fit.value = view.fit;
-    for (const [input, value] of [[this.title, view.title], [this.trigger, view.trigger]]) if (document.activeElement !== input) input.value = value;
-    for (const input of [this.title, this.kind, this.trigger, this.card, this.size, this.fit]) input.disabled = !view.mine;
+    for (const [input, value] of [[this.called, view.title], [this.trigger, view.trigger]]) if (document.activeElement !== input) input.value = value;
+    for (const input of [this.called, this.kind, this.trigger, this.card, this.size, this.fit]) input.disabled = !view.mine;
     this.advice.textContent = view.advice;
     this.zone.hidden = !view.mine;
   }

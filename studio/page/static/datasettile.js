@@ -43,7 +43,9 @@ export class DatasetTile {
   }
 
   save() {
-    if (this.text.value !== this.kept) this.owner.caption(this.image.id, this.text.value);
+    if (this.text.value === this.kept) return;
+    this.kept = this.text.value; // leaving the field after Enter is no second change
+    this.owner.caption(this.image.id, this.text.value);
   }
 
   /** To the next picture's caption, as one writes them one after the other. */
