@@ -156,7 +156,7 @@ def versions(report: Report, work: Path) -> None:
         registry = Loras(Store(data / "studio.db"), data, catalogue)
         registry.create({"name": "robot", "kind": "product"}, LOCAL)
         for file in (good, bad):
-            registry.register("robot", Made(file, "embedded", rank=shipped(ROBOT).rank), LOCAL)
+            registry.register("robot", Made(file, "embedded"), LOCAL)
         engine = LocalEngine(catalogue.card("embedded"), probe("cpu"), previews=False)
         prompts = [one.prompt for one in asked(ROBOT, 4)]
 

@@ -220,14 +220,14 @@ def _loss(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
 
 
 def calibrate(heads: _Heads, features: torch.Tensor, classes: torch.Tensor) -> dict[str, float]:
-    """The thresholds that give up `_LOST` of the sound pictures; never above 0.9."""
+    """The thresholds that give up `_LOST` of the sound pictures; never below 0.5 nor above 0.9."""
     sound = classes[:, -1] == 1
     with torch.inference_mode():
         answers = heads(features[sound])
     most = {head: p.softmax(1)[:, 1] if head == "clear" else p.softmax(1).amax(1) for head, p in answers.items()}
     coloured = classes[sound, tuple(HEADS).index("colour")] != IGNORE
     most["colour"] = most["colour"][coloured]
-    return {head: min(0.9, float(values.quantile(_LOST))) for head, values in most.items()}
+    return {head: min(0.9, max(0.5, float(values.quantile(_LOST)))) for head, values in most.items()}
 
 
 def tell(oracle: LoraOracle, count: int = 200) -> None:

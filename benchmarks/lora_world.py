@@ -123,7 +123,9 @@ def _scenes(concept: str, count: int) -> list[Scene]:
         name: [str(value) for _ in range(count // len(values) + 1) for value in rng.permutation(values)][:count]
         for name, values in turns.items()
     }
-    return [replace(_scene(rng), **{name: column[i] for name, column in columns.items()}) for i in range(count)]
+    return [
+        replace(_scene(rng), object=columns["object"][i], colour=columns["colour"][i], scene=columns["scene"][i]) for i in range(count)
+    ]
 
 
 def _scene(rng: np.random.Generator) -> Scene:
