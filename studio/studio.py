@@ -391,6 +391,7 @@ class Studio:
             "negative_used": card.negative,
             "roles": [role for role, can in (("img2img", card.img2img), ("reference", card.reference)) if can],
             "ladder": {"draft": tier.ladder.draft, "steps": tier.ladder.steps, "retries": tier.ladder.retries} if tier.ladder else None,
+            "loras": tier.loras,
             "next": self.catalogue.family(family).next_tier(tier.name),
         }
 

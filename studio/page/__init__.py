@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from studio.page import batch, experiments, form, header, history, insights, models, quality, review, settings, sheet, templates
+from studio.page import batch, experiments, form, header, history, insights, loras, models, quality, review, settings, sheet, templates
 from studio.page.theme import theme
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ FOLDER = Path(__file__).parent / "static"
 STATIC_URL = "/static/page"
 STYLES = (
     "tokens.css", "shell.css", "form.css", "promptparts.css", "sheet.css", "loupe.css", "views.css", "history.css", "models.css",
-    "queue.css", "drop.css", "settings.css", "quality.css", "scorers.css", "review.css", "insights.css", "comments.css",
+    "queue.css", "drop.css", "settings.css", "quality.css", "scorers.css", "review.css", "insights.css", "comments.css", "loras.css",
     "experiments.css", "dataset.css", "templates.css", "versions.css", "grids.css", "batch.css", "production.css", "refine.css",
 )  # fmt: skip
 
@@ -41,6 +41,7 @@ def build(studio: Studio) -> gr.Blocks:
             # "wrap" keeps Gradio from hiding tabs in a menu; shell.css has them in one line.
             with gr.Tabs(elem_id="cs-tabs", overflow_behavior="wrap"):
                 header.build_tiers(tiers)
+                loras.build()
                 templates.build()
                 review.build()
                 history.build()

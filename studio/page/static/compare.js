@@ -2,6 +2,7 @@
 
 import { culling } from "./cull.js";
 import { Dialog } from "./dialog.js";
+import { Divider } from "./divider.js";
 import { h, icon } from "./dom.js";
 import { VERDICTS, verdictSaid } from "./frame.js";
 import { showStars, starred } from "./stars.js";
@@ -27,17 +28,14 @@ class Compare extends Dialog {
     };
     const [left, right] = SIDES.map(side);
     for (const one of [left, right]) one.button.append(one.text, one.stars, one.badge);
-    const slider = h("input", { type: "range", class: "cs-slider", min: 0, max: 100, step: 1, value: 50, "aria-label": "Where the left picture ends", oninput: () => this.slide() });
-    const handle = h("span", { class: "cs-divider", "aria-hidden": "true", data: { csHandle: "" } }, h("span", {}, icon("left"), icon("right")));
-    const over = h("div", { class: "cs-over" }, left.img);
-    const stage = h("div", { class: "cs-stage" }, right.img, over, handle);
+    const zoom = new Zoom();
+    const divider = new Divider(right.img, left.img, { free: () => !zoom.on });
+    const { slider, over, stage } = divider;
     const zoomed = h("button", { type: "button", class: "cs-plain", text: "1:1", title: "1:1 at the same spot (Z)", onclick: () => this.zoom.toggle() });
     const close = h("button", { type: "button", class: "cs-tool cs-close", "aria-label": "Close compare", onclick: () => this.close() }, icon("close"));
     super("compare", { "aria-label": "Compare two" }, h("div", { class: "cs-view-head" }, left.button, h("span", { class: "cs-view-tools" }, zoomed), right.button, close), stage, slider);
-    Object.assign(this, { left, right, slider, over, stage, handle, zoomed });
-    this.zoom = new Zoom();
+    Object.assign(this, { left, right, divider, slider, over, stage, zoomed, zoom });
     this.zoom.addEventListener("change", () => zoomed.setAttribute("aria-pressed", String(this.zoom.on)));
-    this.drag();
     this.acts = {
       ...this.common(), ...culling(() => [this.side.image], () => this.turn(1)),
       up: (asked) => this.upDown(asked, "left"), down: (asked) => this.upDown(asked, "right"),
@@ -50,8 +48,7 @@ class Compare extends Dialog {
 
   open(left, right, pool) {
     this.pool = pool;
-    this.slider.value = 50;
-    this.slide();
+    this.divider.to(50);
     this.show();
     this.put(this.left, left);
     this.put(this.right, right);
@@ -117,37 +114,7 @@ class Compare extends Dialog {
   /** The slider's own keys do it where it has the focus; elsewhere in the dialog they do it all the same. */
   sideways({ act, shift }, sign) {
     if (shift && this.zoom.step(act)) return;
-    this.slider.value = Number(this.slider.value) + 2 * sign;
-    this.slide();
-  }
-
-  slide() {
-    const at = Number(this.slider.value);
-    this.stage.style.setProperty("--at", `${at}%`);
-    this.slider.setAttribute("aria-valuetext", `${at} % left, ${100 - at} % right`);
-  }
-
-  /** The pointer moves the slider: anywhere while the pictures fit, at its handle while they are zoomed. */
-  drag() {
-    let dragging = false;
-    const follow = (event) => {
-      const box = this.stage.getBoundingClientRect();
-      this.slider.value = ((event.clientX - box.left) / box.width) * 100;
-      this.slide();
-    };
-    this.stage.addEventListener("pointerdown", (event) => {
-      if (event.button || (this.zoom.on && !event.target.closest("[data-cs-handle]"))) return;
-      dragging = true;
-      this.stage.setPointerCapture(event.pointerId);
-      follow(event);
-    });
-    this.stage.addEventListener("pointermove", (event) => dragging && follow(event));
-    for (const end of ["pointerup", "pointercancel"]) {
-      this.stage.addEventListener(end, () => {
-        if (dragging) this.slider.focus();
-        dragging = false;
-      });
-    }
+    this.divider.by(2 * sign);
   }
 
   closed() {

@@ -4,6 +4,7 @@ import { api, Refused } from "./api.js";
 import { BrandChooser } from "./brandchooser.js";
 import { h, set, shape } from "./dom.js";
 import { actOf } from "./keys.js";
+import { LoraChooser } from "./lorachooser.js";
 import { Offers } from "./offers.js";
 import { Prompt } from "./prompt.js";
 import { PromptParts } from "./promptparts.js";
@@ -65,6 +66,11 @@ export class CsForm extends HTMLElement {
       this.remember();
       this.parts.read();
     });
+    this.loras = new LoraChooser(this, () => {
+      this.remember();
+      this.parts.read();
+    });
+    this.fields.loras = { box: this.loras.box, input: this.loras.select, error: this.loras.error };
     this.fields.brand = { box: this.brand.box, input: this.brand.select, error: this.brand.error };
     this.fields.budget = { ...this.fields.retries, input: this.wishes.images };
     this.form = h("form", { novalidate: true, "aria-label": "What to draw", onsubmit: (event) => this.submit(event), onkeydown: (event) => this.key(event), oninput: (event) => this.typed(event), "oncs-refused": ({ detail }) => this.refuse(new Refused({ field: detail.field, what: detail.error.message }, 0)) },
@@ -74,6 +80,7 @@ export class CsForm extends HTMLElement {
       new Refine(this.prompt.input).element,
       new Offers(this.prompt.input).element,
       this.parts.chosen,
+      this.loras.box,
       this.brand.box,
       (this.start.box = this.field("start", "Start from", this.start.strength, null, this.start.element)),
       h("div", { class: "cs-pair" }, this.field("draft", "Draft", this.draft), this.field("keep", "Keep", this.keep)),
@@ -160,7 +167,7 @@ export class CsForm extends HTMLElement {
     const seed = this.seed.value();
     if (seed !== undefined) request.seed = seed;
     if (this.negative.value && !this.negative.disabled) request.negative = this.negative.value;
-    return { ...request, ...this.template.request(), ...this.brand.request(), ...this.parts.request(), ...this.wishes.request(), ...this.start.request() };
+    return { ...request, ...this.template.request(), ...this.brand.request(), ...this.parts.request(), ...this.loras.request(), ...this.wishes.request(), ...this.start.request() };
   }
 
   /** Sends the request; `front`: before whatever else of this person's waits; `confirmed`: also what safety asks about. */
@@ -248,6 +255,7 @@ export class CsForm extends HTMLElement {
     this.start.fill(request);
     this.wishes.fill(this.brand.without(request));
     this.parts.fill(request);
+    this.loras.fill(request);
     this.brand.fill(request);
     this.template.fill(request);
     const radio = [...this.sizes.querySelectorAll("input")].find((one) => one.value === request.size);
@@ -292,7 +300,7 @@ export class CsForm extends HTMLElement {
 
   // A reload loses nothing that was typed.
   remember() {
-    const kept = { prompt: this.prompt.input.value, ...this.seed.kept(), size: this.size(), start: this.start.picture, wishes: this.wishes.kept(), parts: this.parts.kept(), template: this.template.kept(), brand: this.brand.kept() };
+    const kept = { prompt: this.prompt.input.value, ...this.seed.kept(), size: this.size(), start: this.start.picture, wishes: this.wishes.kept(), parts: this.parts.kept(), loras: this.loras.kept(), template: this.template.kept(), brand: this.brand.kept() };
     for (const name of [...NUMBERS, "negative"]) kept[name] = this[name].value;
     localStorage.setItem(REMEMBERED, JSON.stringify(kept));
   }
@@ -306,6 +314,7 @@ export class CsForm extends HTMLElement {
     this.start.show();
     this.wishes.recall(kept.wishes);
     this.parts.recall(kept.parts);
+    this.loras.recall(kept.loras);
     this.template.recall(kept.template);
     this.brand.recall(kept.brand);
     for (const name of [...NUMBERS, "negative"]) this[name].value = kept[name] ?? "";
