@@ -43,9 +43,7 @@ class Captioning:
         """Writes the next few captions that somebody asked for; how many pictures were looked at. The captioner is freed after the last."""
         rows = datasets.next_asked(self._store, AT_ONCE)
         if not rows:
-            if self._captioner is not None:
-                self._captioner[1].close()
-                self._captioner = None
+            self.release()
             return 0
         owner = datasets.row_of(self._store, rows[0]["dataset_id"])
         kind = load_kinds()[0][owner["kind"]]
@@ -53,6 +51,12 @@ class Captioning:
             datasets.propose(self._store, row["id"], row["asked"], worded(seen, kind) if seen else "", why)
         self._tell("dataset", id=owner["id"])
         return len(rows)
+
+    def release(self) -> None:
+        """Frees the captioner, which is loaded again when it is asked."""
+        if self._captioner is not None:
+            self._captioner[1].close()
+            self._captioner = None
 
     def _look(self, card: str, rows: list[Any]) -> list[tuple[Seen | None, str]]:
         """(what is seen, "") of each picture, or (None, why not): one that fails does not stop the others, nor comes up again."""

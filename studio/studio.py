@@ -60,6 +60,7 @@ from studio.store.scores import Percentiles
 from studio.store.views import Json
 from studio.supervisor import Supervisor
 from studio.templates import Templates
+from studio.trainings import Trainings
 from studio.wildcards import Wildcards
 
 log = logging.getLogger(__name__)
@@ -126,10 +127,10 @@ class Studio:
         self.similar = Similar(self.store, self.percentiles, self._meanings)
         in_use = partial(jobs.asked_for, self.store)
         self.shelf = Shelf(self.store, self.hub, self.settings, catalogue, data_dir, models_dir, in_use, device, lowvram)
-        self.rescoring = Rescoring(self.store, lambda: self._door.send({"wake": True}))
+        self.rescoring = Rescoring(self.store, self.wake_worker)
         self.scorers = ScorerShelf(self.store, self.hub, self.shelf, models_dir)
         self.captioners = CaptionerShelf(self.shelf, self.hub, models_dir)
-        self.datasets = Datasets(self.store, self.hub, data_dir, catalogue, lambda: self.shelf.where, lambda: self._door.send({"wake": True}))
+        self.datasets = Datasets(self.store, self.hub, data_dir, catalogue, lambda: self.shelf.where, self.wake_worker)
         self.lora_rack.stale = self.datasets.stale
         self.languages = LanguageShelf(self.shelf, models_dir)
         self.questions = Questions(lambda message: self._door.send(message))
@@ -149,6 +150,7 @@ class Studio:
         self._housekeeper = Housekeeper(self)
         self.catalogues, self.batches = Catalogues(self), Batches(self)
         self.experimenter = Experimenter(self)
+        self.trainings = Trainings(self, device, lowvram, models_dir)
         self._lock = threading.Lock()
         self._stopped = False
 
@@ -163,6 +165,7 @@ class Studio:
         self.lora_watch.start()
         self._housekeeper.start()
         self.experimenter.start()
+        self.trainings.start()
         self._supervisor.start()
         self.batches.runner.start()
 
@@ -178,6 +181,7 @@ class Studio:
         self.lora_watch.stop()
         self.batches.runner.stop()
         self.experimenter.stop()
+        self.trainings.stop()
         self._supervisor.stop()
         self._door.close()
         self.store.close()
@@ -423,7 +427,12 @@ class Studio:
         self.queue.changed()
         self._door.send({"wake": True})
         self.experimenter.wake()
+        self.trainings.trainer.wake()
         self._tell_jobs(ids)
+
+    def wake_worker(self) -> None:
+        """The worker looks what there is to do, and whether a training wants the device."""
+        self._door.send({"wake": True})
 
     def _hear(self, message: Message) -> None:
         """A message of the worker's, on the link's thread."""

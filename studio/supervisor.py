@@ -113,7 +113,7 @@ class Supervisor:
     def _live(self) -> tuple[int, bool]:
         """A worker from its start to its end: its exit status, and whether the task it held may be what ended it."""
         jobs.release_leases(self._store, blame=False)  # what a page that was killed left leased
-        started, kills = time.time(), _kills_for_memory()
+        started, kills = time.time(), kills_for_memory()
         process = self._spawn()
         if process is None:
             return 0, False
@@ -128,7 +128,7 @@ class Supervisor:
                 self._process = None
             assert process.stdin is not None
             process.stdin.close()
-        blame = overdue or not _ended_by_hand(process.returncode, kills)
+        blame = overdue or not ended_by_hand(process.returncode, kills)
         if not self._stopping.is_set():
             files.sweep(self._data_dir, started, process.pid)
             self._on_released(jobs.release_leases(self._store, blame))
@@ -178,17 +178,17 @@ class Supervisor:
         return process
 
 
-def _ended_by_hand(status: int, kills_before: int | None) -> bool:
+def ended_by_hand(status: int, kills_before: int | None) -> bool:
     """Whether a person or the system's service manager ended the worker: then its task is not to blame, however often it happens.
 
     SIGKILL is also how Linux frees memory, which it counts; where it does not tell, SIGKILL counts as memory.
     """
     if status in BY_HAND:
         return True
-    return status == -9 and kills_before is not None and _kills_for_memory() == kills_before
+    return status == -9 and kills_before is not None and kills_for_memory() == kills_before
 
 
-def _kills_for_memory() -> int | None:
+def kills_for_memory() -> int | None:
     """How often this machine has killed a process for want of memory since it started; None where that is not known."""
     try:
         lines = Path("/proc/vmstat").read_text(encoding="ascii").splitlines()

@@ -47,7 +47,7 @@ from studio.safety import Guardian
 from studio.saving import Saver
 from studio.settings import Settings
 from studio.shelf import shelves
-from studio.store import Store, jobs
+from studio.store import Store, jobs, trainings
 from studio.store.jobs import Task
 
 log = logging.getLogger("studio.worker")
@@ -59,6 +59,7 @@ IDLE_SECONDS = 1.0
 CANCEL_SECONDS = 0.1
 RENEW_SECONDS = 1.0
 PATIENCE_SECONDS = 3.0
+TRAINS = "A LoRA is being trained. It gives way to what goes first; the rest of the queue waits."
 PR_SET_PDEATHSIG = 1  # of Linux' prctl: the signal that comes when the parent has died
 
 
@@ -76,6 +77,7 @@ class Worker:
         self.link: events.Link | None = None
         self._looked = self._renewed = time.monotonic()
         self._keep_until = 0.0  # the loaded card is kept this long for those who wait for it
+        self._freed_for: int | None = None  # the training that has the device
         folder, settings, models_dir = Path(setup.data_dir), Settings(store), Path(setup.models_dir) if setup.models_dir else None
         where = partial(shelves, settings, models_dir)
         self.engines = Engines(setup.engine, catalogue, setup.device, where, setup.lowvram)
@@ -116,6 +118,8 @@ class Worker:
             self.judge.device = self.engines.words
             if self.engines.machine:
                 self.tell("machine", **asdict(self.engines.machine))
+            if trainings.holder(self.store) is not None:
+                return  # the device is a training's, and stays so
             width, height = min(tier.sizes.values(), key=lambda size: size[0] * size[1])
             spec = ImageSpec("warm-up", width, height, min(2, tier.steps), tier.guidance, (0,))
             for event in self.engines.get(card.name).generate(spec):
@@ -134,11 +138,22 @@ class Worker:
         while True:
             self.saver.check()
             loaded = self.engines.card if time.monotonic() < self._keep_until else None
-            task = jobs.lease(self.store, self.setup.name, LOADING_LEASE, loaded)
+            trains = trainings.holder(self.store)
+            task = jobs.lease(self.store, self.setup.name, LOADING_LEASE, loaded, scoring=trains is not None)
             at_work = task is not None or self.saver.busy or self.answerer.waiting
             if busy != at_work:
                 busy = at_work
-                self.tell("device", state="busy" if busy else "ready", note="", words=self.engines.words)
+                state = "busy" if busy else "ready" if trains is None else "training"
+                self.tell("device", state=state, note=TRAINS if state == "training" else "", words=self.engines.words)
+            if task is None and trains is not None:
+                if not self.saver.busy:  # what is being saved is scored first
+                    self._make_room(trains)
+                self.wake.wait(CANCEL_SECONDS if self.saver.busy else IDLE_SECONDS)
+                self.wake.clear()
+                continue
+            if self._freed_for is not None:
+                self._freed_for = None
+                self.tell("device", state="busy" if at_work else "ready", note="", words=self.engines.words)
             if task is None:
                 if self.answerer.catch_up():
                     continue
@@ -154,6 +169,15 @@ class Worker:
                 self.wake.clear()
                 continue
             self.do(task)
+
+    def _make_room(self, training: int) -> None:
+        """Lets go of the device, once for each time that a training gets it."""
+        if self._freed_for != training:
+            self.engines.release()
+            self.captioning.release()
+            self._freed_for = training
+            self.tell("device", state="training", note=TRAINS, words=self.engines.words)
+        trainings.free(self.store, training, self.setup.name)
 
     def do(self, task: Task) -> None:
         """One task, with every way it can end."""

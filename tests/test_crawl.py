@@ -31,7 +31,7 @@ from studio.gate import OPEN
 from studio.guard import PICTURES, TABLES
 from studio.loras import Made
 from studio.people import add_person
-from studio.store import datasets
+from studio.store import datasets, trainings
 from studio.store.people import Who
 from studio.studio import Studio
 
@@ -121,6 +121,11 @@ DEEDS: dict[str, Any] = {
     "/api/loras/{lora}/alias": {"alias": "production", "version": 1},
     "/api/loras/{lora}/trash": {"version": None},
     "/api/loras/{lora}/restore": {"version": 1},
+    "/api/trainings/{training}/stop": {},
+    "/api/trainings/{training}/resume": {},
+    "/api/trainings/{training}/keep": {},
+    "/api/trainings/{training}/cancel": {},
+    "/api/trainings/{training}/remove": {},
     "/api/datasets/{dataset}": {"title": "Another title"},
     "/api/datasets/{dataset}/captions": {"captions": {}},
     "/api/datasets/{dataset}/take": {"images": ["{image}"]},
@@ -143,8 +148,11 @@ DEEDS: dict[str, Any] = {
 ADMINS = ("/api/people/", "/api/models/", "/api/captioners/", "/api/scorers/", "/api/refine/models/")
 # Everybody's to change, for each change is a version with its author that can be taken back.
 EVERYBODYS = ("/api/profiles/", "/api/templates/", "/api/wildcards/", "/api/brands/")
-# The owner's too, but here there are no finished pairs to vote on, and no language model that was asked something.
-NOT_YET = ("/api/experiments/{experiment}/votes", "/api/experiments/{experiment}/votes/undo", "/api/refine/asked/{id}/drop")
+# The owner's too, but here there are no finished pairs to vote on, no language model that was asked something, and nothing is learnt.
+NOT_YET = (
+    "/api/experiments/{experiment}/votes", "/api/experiments/{experiment}/votes/undo", "/api/refine/asked/{id}/drop",
+    "/api/trainings/{training}/keep",
+)  # fmt: skip
 # An admin looks after projects and backs up the whole data folder, but sees no other person's pictures on the page.
 FOR_ADMINS = ("/api/projects", "/api/backup")
 
@@ -178,6 +186,7 @@ class World:
             "batches": ours, "batch_rows": f"batch_id IN (SELECT id FROM batches WHERE {ours})", "catalogues": ours,
             "loras": "owner = 'cara'", "lora_versions": ours, "lora_aliases": "1", "lora_moves": ours, "lora_trash": "1",
             "datasets": ours, "dataset_images": f"dataset_id IN (SELECT id FROM datasets WHERE {ours})", "dataset_versions": ours,
+            "trainings": ours,
             "persons": "1", "projects": "owner = 'cara'", "members": "person = 'cara' OR project = :project", "preferences": ours,
             "settings": "key != 'sessions.cookie'", "licences": "1",
         }  # fmt: skip
@@ -243,10 +252,14 @@ def furnish(studio: Studio, address: str) -> dict[str, Any]:
         lora = cara.post("/api/loras", json={"name": "glaze", "title": f"The {SECRET}"}).raise_for_status().json()
         made = Made(embedded_lora(studio.data_dir / "made.safetensors"), "embedded", triggers=[SECRET])
         studio.loras.register(lora["name"], made, Who("cara"))
+        trained = {"dataset": dataset, "version": 1, "title": SECRET, "images": []}
+        values = {"person": "cara", "lora": lora["name"], "dataset_id": dataset, "dataset": trained, "card": "embedded", "steps": 100}
+        with studio.store.write() as db:
+            training = trainings.add(db, values | {"gives_way": "previews", "note": SECRET})
     return {
         "dataset": dataset, "picture": owned["id"],
         "catalogue": catalogue["id"], "batch": variants["id"], "number": 1, "line": 2, "seed": seed["id"], "grid": grid["id"],
-        "experiment": experiment["id"], "lora": lora["name"], "version": 1, "place": 1,
+        "training": training, "experiment": experiment["id"], "lora": lora["name"], "version": 1, "place": 1,
         "job": job["id"], "image": image, "comment": comments["comments"][0]["id"], "board": board["id"], "project": project["name"],
         "upload": upload["upload"], "card": "embedded",
     }  # fmt: skip

@@ -14,8 +14,11 @@ import signal
 import sys
 import threading
 import traceback
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
+
+from filelock import FileLock, Timeout
 
 from models.cards import load_catalogue
 from models.errors import StudioError
@@ -30,6 +33,8 @@ from pipelines.training.events import Writer
 
 GAVE_WAY = 75
 STOP = "stop"
+LOCK = "training.lock"  # held while a process is at work in the folder; the system lets go of it, however that ends
+PATIENCE_SECONDS = 60.0  # for an earlier process, which ends after its step
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -47,8 +52,17 @@ def main(arguments: list[str] | None = None) -> int:
     if not folder.is_dir():
         print(f"There is no folder {folder}.", file=sys.stderr)
         return 1
-    asked = _Asked(folder, stdin=told.lines)
     first = int(os.environ.get("RANK", "0")) == 0
+    try:
+        with FileLock(folder / LOCK, timeout=PATIENCE_SECONDS) if first else nullcontext():
+            return _run(folder, told, first)
+    except Timeout:
+        print(f"Another process is training in {folder}.", file=sys.stderr)
+        return 1
+
+
+def _run(folder: Path, told: argparse.Namespace, first: bool) -> int:
+    asked = _Asked(folder, stdin=told.lines)
     writer = Writer(folder, sys.stdout if told.lines else None) if first else None
     (folder / failures.FAILURE).unlink(missing_ok=True)
     recipe: Recipe | None = None

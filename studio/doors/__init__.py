@@ -39,6 +39,7 @@ from studio.doors import (
     seeds,
     settings,
     templates,
+    trainings,
     wildcards,
     work,
 )
@@ -61,7 +62,7 @@ ROOMS: tuple[Callable[[Studio], APIRouter], ...] = (
     settings.api, wildcards.api,
     templates.api, templates.composing,
     grids.api, seeds.api, seeds.failures,
-    loras.api, datasets.api, datasets.pictures,
+    loras.api, datasets.api, datasets.pictures, trainings.api,
     batches.variants, batches.api,
     login.pages,
 )  # fmt: skip

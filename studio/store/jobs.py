@@ -137,13 +137,13 @@ def has_ended(store: Store, job: int) -> bool:
     return store.db.execute(f"SELECT 1 FROM jobs WHERE id = ? AND state IN {ACTIVE}", [job]).fetchone() is None
 
 
-def lease(store: Store, worker: str, seconds: float, loaded: str | None = None) -> Task | None:
+def lease(store: Store, worker: str, seconds: float, loaded: str | None = None, scoring: bool = False) -> Task | None:
     """The next task for `worker`, held until `seconds` from now; None when nothing waits, or may be taken now.
 
-    Whose turn it is says `turns.next_task`, where `loaded` is explained. A job's first lease sets it running.
+    Whose turn it is says `turns.next_task`, where `loaded` and `scoring` are explained. A job's first lease sets it running.
     """
     with store.write() as db:
-        found = next_task(db, now(), loaded)
+        found = next_task(db, now(), loaded, scoring)
         if found is None:
             return None
         row = db.execute(

@@ -27,10 +27,11 @@ def _why_paused(db: sqlite3.Connection) -> str:
     return " ".join(row[0] for row in rows)
 
 
-def next_task(db: sqlite3.Connection, at: str, loaded: str | None = None) -> int | None:
+def next_task(db: sqlite3.Connection, at: str, loaded: str | None = None, scoring: bool = False) -> int | None:
     """The id of the task to be taken now, inside the caller's transaction; None when nothing may be. A batch counts as a turn.
 
     at: now, as `store.now` writes it. loaded: a card that is to be kept while it has work of the highest priority that waits.
+    scoring: only what is drawn already is to be seen to.
     """
     if _why_paused(db):
         return None
@@ -38,6 +39,8 @@ def next_task(db: sqlite3.Connection, at: str, loaded: str | None = None) -> int
     judge = db.execute("SELECT id FROM tasks WHERE state = 'waiting' AND kind = 'judge' ORDER BY job_id, position LIMIT 1").fetchone()
     if judge is not None:
         return judge["id"]
+    if scoring:
+        return None
     job = db.execute(
         f"""SELECT jobs.id, jobs.person FROM jobs LEFT JOIN turns ON turns.person = jobs.person
         WHERE jobs.state IN {ACTIVE} AND NOT jobs.paused AND (jobs.not_before IS NULL OR jobs.not_before <= ?)
