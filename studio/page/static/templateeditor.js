@@ -59,10 +59,13 @@ export class TemplateEditor {
     this.show();
   }
 
-  /** After somebody has saved; what is being changed here stays. */
-  async refresh() {
+  /** After somebody has saved; what is being changed here stays. templates: those that there are by now. */
+  async refresh(templates) {
     if (!this.view || this.edited) return;
     const { name, version } = this.view;
+    const known = templates.find((one) => one.name === name);
+    if (!known) return this.told.back(); // it was removed
+    if (known.version === version) return;
     let view;
     try {
       view = await api.template(name);

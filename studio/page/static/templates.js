@@ -45,7 +45,7 @@ export class CsTemplates extends HTMLElement {
     this.facts = await api.templates();
     if (this.tag && !this.facts.templates.some(({ tags }) => tags.includes(this.tag))) this.tag = "";
     this.list();
-    if (this.open) await this.editor.refresh();
+    if (this.open) await this.editor.refresh(this.facts.templates);
   }
 
   /** The templates that the words and the tag fit. */
