@@ -594,8 +594,8 @@ def test_the_worker_proposes_captions(start_studio):
         assert studio.datasets.propose(dataset, {}, LOCAL)["asked"] == 2
         wait_for(lambda: not studio.datasets.views.view(dataset, LOCAL)["asked"], "captions", 240)
     images = studio.datasets.views.view(dataset, LOCAL)["images"]
-    assert [one["caption"] for one in images] == ["[trigger], a red mug on a beach", "[trigger], a blue mug on a beach"]
-    assert images[0]["written"] == "blucer, a red mug on a beach" and images[0]["source"] == "proposed"
+    assert [one["caption"] for one in images] == ["[trigger], a blue mug on a beach", "[trigger], a red mug on a beach"]
+    assert images[1]["written"] == "blucer, a red mug on a beach" and images[0]["source"] == "proposed"
 
 
 def test_nothing_is_proposed_where_nobody_could(studio, new, tmp_path):

@@ -19,7 +19,7 @@ NEW = """() => {
 
 @pytest.fixture
 def shown(new_page, expect):
-    page = new_page()
+    page = new_page(allowed="422")  # what the browser says of a picture that is refused
     page.evaluate(NEW)
     one = page.locator("cs-dataset")
     expect(one.get_by_role("heading", name="New dataset")).to_be_visible()
@@ -76,7 +76,7 @@ def test_a_crop_is_seen_chosen_and_taken_back(shown, expect):
     page, one = shown
     one.locator("#cs-ds-files").set_input_files(files(1))
     tile = one.locator(".cs-ds-tile")
-    expect(tile.get_by_text("288 x 192")).to_be_visible()
+    expect(tile.get_by_text("320 x 192")).to_be_visible()
     one.get_by_label("Shape").select_option("square")
     expect(tile.get_by_text("256 x 256")).to_be_visible()
     assert tile.locator(".cs-ds-box").evaluate("(box) => box.style.width") == "60%"
