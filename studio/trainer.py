@@ -32,6 +32,7 @@ from studio.store.turns import why_paused
 from studio.supervisor import ended_by_hand, kills_for_memory
 
 if TYPE_CHECKING:
+    from studio.retraining import Retraining
     from studio.studio import Studio
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ QUIET_SECONDS = 15.0  # after the last picture that went first: whoever looks at
 PATIENCE_SECONDS = 120.0  # for a step and a checkpoint
 CLOSING_SECONDS = 15.0  # the same when the studio ends; what is lost is done anew
 ORPHAN_SECONDS = 120.0
+LOOK_SECONDS = 60.0  # between two looks for LoRAs that are to be trained again
 ATTEMPTS = 3
 KEEPABLE = (*HELD, "queued", "stopped")
 NEWS = ("step", "steps", "loss", "validation", "prior", "eta", "seconds", "memory", "rate")
@@ -59,8 +61,11 @@ class Trainer:
     """One for a studio. command: what starts the process of a folder. register: makes a version of what a training made; its number.
     quiet: seconds without pictures that go first before a training that gave way goes on."""
 
-    def __init__(self, studio: Studio, register: Callable[[Row], int], command: Callable[[Path], Sequence[str]]) -> None:
+    def __init__(
+        self, studio: Studio, register: Callable[[Row], int], command: Callable[[Path], Sequence[str]], retraining: Retraining
+    ) -> None:
         self._studio, self._store, self._register, self.command = studio, studio.store, register, command
+        self._retraining = retraining
         self.quiet, self.patience = QUIET_SECONDS, PATIENCE_SECONDS
         self._woken, self._stopping = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="trainer", daemon=True)
@@ -92,9 +97,13 @@ class Trainer:
 
     def _run(self) -> None:
         self._take_over()
+        looked = time.monotonic()
         while not self._stopping.is_set():
             try:
                 self._turn()
+                if time.monotonic() > looked + LOOK_SECONDS:
+                    looked = time.monotonic()
+                    self._retraining.look()
             except Exception:
                 log.exception("the trainings could not be seen to")
             self._woken.wait(PATROL_SECONDS)
@@ -131,7 +140,7 @@ class Trainer:
             self.tell(training)
 
     def _may_begin(self, row: Row) -> bool:
-        if why_paused(self._store):
+        if why_paused(self._store) or (row["automatic"] and not self._retraining.may_go_on()):
             return False
         # Before its first step it stands in line with the jobs that came before it.
         if trainings.something_waits(self._store, row["gives_way"], None if row["started"] else row["created"]):
@@ -146,6 +155,8 @@ class Trainer:
         if trainings.something_waits(self._store, row["gives_way"]):
             self._busy_until = time.monotonic() + self.quiet
             return "pictures go first"
+        if row["automatic"] and not self._retraining.may_go_on():
+            return "its hours or minutes are over"
         return "the queue is paused" if why_paused(self._store) else ""
 
     def _get_device(self, row: Row) -> bool:
@@ -239,7 +250,9 @@ class Trainer:
         kind = event.get("event")
         if "resumed" in event:
             progress.pop("best_step", None)
-        progress.update({name: event[name] for name in NEWS if event.get(name) is not None})
+        if kind != "note":  # what is told before it goes on counts from nothing
+            progress.update({name: event[name] for name in NEWS if event.get(name) is not None})
+            progress["words"] = ""
         if kind == "validation" and event.get("best"):
             progress |= {"best": event.get("validation"), "best_step": event.get("step")}
         elif kind == "note":

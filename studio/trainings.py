@@ -24,6 +24,7 @@ from pipelines.training.config import as_table, read_recipe, read_run, with_trig
 from pipelines.training.events import read_events, valid
 from pipelines.training.presets import Proposal, needed, propose
 from studio.loras import REASON_LIMIT, Made, slug
+from studio.retraining import Retraining
 from studio.store import datasets, loras, trainings
 from studio.store.db import now
 from studio.store.jobs import LARGEST_ID, NotNow
@@ -57,7 +58,8 @@ class Trainings:
         def command(folder: Path) -> list[str]:
             return process_command(folder, device, lowvram, models_dir, studio.shelf.where.folders)
 
-        self.trainer = Trainer(studio, self._register, command)
+        self.retraining = Retraining(studio, self._by_itself)
+        self.trainer = Trainer(studio, self._register, command, self.retraining)
         self._keeping = threading.Lock()
 
     def start(self) -> None:
@@ -209,6 +211,10 @@ class Trainings:
 
     # How it is done.
 
+    def _by_itself(self, lora: str, person: str, note: str) -> int:
+        asked = {"lora": lora, "note": note[:REASON_LIMIT], "gives_way": "jobs"}
+        return int(self.create(asked, person_of(self._studio, person), automatic=True)["id"])
+
     def _subject(self, data: Mapping[Any, Any], who: Who) -> tuple[Row, str, Row | None]:
         """The dataset, the LoRA's name, and the version whose settings are taken up where only the LoRA is named."""
         lora, number = text(data, "lora", 80), whole(data, "dataset", 1, LARGEST_ID, None)
@@ -311,7 +317,7 @@ class Trainings:
         samples = [folder / file for file in shown_at.get("files", []) if (folder / file).is_file()]
         found = model_found(card, self._studio.shelf.where)
         return Made(
-            folder / BEST, row["card"], base_revision=(found.revision if found else "") or card.revision or "",
+            folder / BEST, row["card"], base_revision=(found.revision if found else "") or "",
             triggers=[recipe.trigger] if recipe.trigger else [], parent=row["parent"], dataset=dataset, config=as_table(recipe),
             seed=recipe.seed, packages=_packages(), samples=samples, scores=scores, training=str(row["id"]), note=row["note"],
             gpu_seconds=round(trainings.device_seconds(self._store, row["id"]), 1),

@@ -134,6 +134,8 @@ class TrainingViews:
             return "Another training comes first."
         if trainings.something_waits(self._store, row["gives_way"], None if row["started"] else row["created"]):
             return "Pictures go first."
+        if row["automatic"] and not self._studio.trainings.retraining.may_go_on():
+            return "It goes on at night, when there are minutes left for trainings that begin by themselves."
         return "It goes on in a moment: another picture may be wanted." if row["started"] else ""
 
     def _samples(self, training: int, folder: Path, events: list[Json]) -> list[Json]:

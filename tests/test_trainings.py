@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -236,6 +237,57 @@ def test_a_training_stands_in_line_with_the_jobs_that_came_before_it(studio):
     assert studio.trainings.views.view(row["id"], LOCAL)["waits"] == "Pictures go first."
     studio.cancel(job)
     assert not trainings.something_waits(studio.store, "previews", row["created"])
+
+
+# By itself.
+
+
+def test_a_lora_is_trained_again_by_itself_when_it_is_told_to_and_only_then(training_studio, monkeypatch):
+    studio = training_studio()
+    retraining = studio.trainings.retraining
+    training = begin(studio)
+    dataset = reached(studio, training, "done")["dataset"]["id"]
+    hour = datetime.now().astimezone().hour
+    night = {"retraining.from": hour, "retraining.until": hour}  # all day
+    studio.settings.set(night, LOCAL)
+    retraining.set("ceramic", True, LOCAL)
+    with pytest.raises(NotFound):
+        retraining.set("ceramic", False, Who("bob"))
+    images = studio.datasets.views.view(dataset, LOCAL)["images"]
+    assert retraining.look() is None, "no minutes are allowed"
+    studio.settings.set({"retraining.minutes": 10}, LOCAL)
+    assert retraining.look() is None, "nothing has changed"
+    time.sleep(0.01)
+    studio.datasets.caption(dataset, {"captions": {str(images[0]["id"]): "a blue mug"}}, LOCAL)
+    assert retraining.view(LOCAL)["loras"] == [{"name": "ceramic", "person": "local", "stale": "1 picture recaptioned"}]
+    second = retraining.look()
+    view = reached(studio, second, "done", "failed")
+    assert (view["state"], view["automatic"], view["gives_way"], view["number"]) == ("done", True, "jobs", 2)
+    assert 0 < retraining.view(LOCAL)["used"] < 10 and retraining.look() is None
+    # What the budget ends goes on when there is one again.
+    monkeypatch.setattr(retraining, "_used", lambda since: 601.0)
+    time.sleep(0.01)
+    studio.datasets.caption(dataset, {"captions": {str(images[0]["id"]): "a green mug"}}, LOCAL)
+    assert retraining.look() is None and not retraining.may_go_on()
+    retraining.set("ceramic", False, LOCAL)
+    assert retraining.view(LOCAL)["loras"] == []
+
+
+@pytest.mark.parametrize(
+    ("clock", "start", "end", "began"),
+    [(2, 1, 6, 2 - 1), (6, 1, 6, None), (0, 22, 6, 2), (23, 22, 6, 1), (12, 22, 6, None), (3, 3, 3, 0), (2, 3, 3, 23)],
+)
+def test_hours_that_go_over_midnight(studio, monkeypatch, clock, start, end, began):
+    class At(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2026, 6, 10, clock, tzinfo=tz) if tz else cls(2026, 6, 10, clock)
+
+    monkeypatch.setattr("studio.retraining.datetime", At)
+    studio.settings.set({"retraining.minutes": 5, "retraining.from": start, "retraining.until": end}, LOCAL)
+    found = studio.trainings.retraining.began()
+    hours = None if found is None else (At.now().astimezone() - found.astimezone()).total_seconds() / 3600
+    assert hours == began
 
 
 # How it ends otherwise.

@@ -98,7 +98,8 @@ class _Asked:
             threading.Thread(target=self._until_the_end, daemon=True).start()
 
     def _until_the_end(self) -> None:
-        while sys.stdin.buffer.read(4096):
+        # Not through sys.stdin: a thread that holds its lock at the end of the process is a fatal error of Python's.
+        while os.read(0, 4096):
             pass
         self._leave.set()
 

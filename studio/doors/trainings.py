@@ -5,6 +5,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from models.errors import BadInput
+from pipelines.fields import text
 from studio.doors.base import Asking, Body, Json, file_answer, only
 from studio.studio import Studio
 from studio.trainings import FIELDS
@@ -27,6 +29,19 @@ def api(studio: Studio) -> APIRouter:
     def create(data: Body, who: Asking) -> Any:
         only(data, *FIELDS)
         return Json(trainings.create(data, who), status_code=201)
+
+    @router.get("/retraining")
+    def by_themselves(who: Asking) -> Any:
+        """The LoRAs that are trained again by themselves, and when."""
+        return Json(trainings.retraining.view(who))
+
+    @router.post("/retraining")
+    def by_itself(data: Body, who: Asking) -> Any:
+        """{"lora", "on": true or false}."""
+        only(data, "lora", "on")
+        if not isinstance(data.get("on"), bool):
+            raise BadInput("on", "on must be true or false.")
+        return Json(trainings.retraining.set(text(data, "lora", 80), data["on"], who))
 
     @router.get("/{training}")
     def view(training: int, who: Asking) -> Any:

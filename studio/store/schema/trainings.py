@@ -44,3 +44,12 @@ def trainings(db: Database) -> None:
     )
     db.execute("CREATE INDEX training_stretches_of ON training_stretches(training_id)")
     db.execute("CREATE INDEX training_stretches_started ON training_stretches(started)")
+
+
+@migrations()
+def retrainings(db: Database) -> None:
+    db.execute(
+        """CREATE TABLE retrainings ( -- LoRAs that are trained again by themselves when their dataset has changed
+        lora TEXT PRIMARY KEY REFERENCES loras(name), person TEXT NOT NULL REFERENCES persons(name), created TEXT NOT NULL
+        ) WITHOUT ROWID"""
+    )
