@@ -159,14 +159,14 @@ class Worn {
     this.thumb = h("span", { class: "cs-lo-thumb" });
     this.title = h("b");
     this.switch = h("input", { type: "checkbox", onchange: () => ((this.on = this.switch.checked), chooser.again()) });
-    this.versions = h("select", { class: "cs-lo-version", onchange: () => ((this.version = this.versions.value === "" ? null : Number(this.versions.value)), chooser.again()) });
+    this.versions = h("select", { id: `cs-lora-version-${name}`, class: "cs-lo-version", onchange: () => ((this.version = this.versions.value === "" ? null : Number(this.versions.value)), chooser.again()) });
     this.slider = h("input", { type: "range", min: USUAL.least, max: USUAL.most, step: USUAL.step, oninput: () => this.weigh(this.slider), ondblclick: () => this.to(1) });
     this.number = h("input", { type: "number", inputmode: "decimal", min: -USUAL.limit, max: USUAL.limit, step: USUAL.step, oninput: () => this.weigh(this.number), onblur: () => this.number.value === "" && this.to(this.weight) });
     this.remove = h("button", { type: "button", class: "cs-tool", onclick: () => chooser.drop(this) }, icon("close"));
     this.said = h("p", { class: "cs-quiet" });
     this.element = h("li", { class: "cs-lo-row" },
-      h("div", { class: "cs-lo-head" }, this.thumb, h("label", { class: "cs-lo-name" }, this.switch, this.title), this.versions, this.remove),
-      h("div", { class: "cs-lo-weight" }, this.slider, this.number), this.said);
+      h("div", { class: "cs-lo-head" }, this.thumb, h("label", { class: "cs-lo-name" }, this.switch, this.title), this.remove),
+      h("div", { class: "cs-lo-weight" }, this.slider, this.number), h("div", { class: "cs-lo-foot" }, this.said, this.versions));
     this.slider.value = this.number.value = weight;
   }
 
@@ -181,7 +181,7 @@ class Worn {
     for (const [input, words] of [[this.switch, `Wear ${title}`], [this.versions, `Version of ${title}`], [this.slider, `Weight of ${title}`], [this.number, `Weight of ${title}, as a number`], [this.remove, `Take ${title} off`]]) input.setAttribute("aria-label", words);
     this.switch.checked = this.on;
     const numbers = (lora?.versions ?? []).map(({ number }) => number);
-    const usual = lora?.aliases.production ? `production (v${lora.current})` : `newest${lora?.current ? ` (v${lora.current})` : ""}`;
+    const usual = lora?.aliases.production ? `production v${lora.current}` : `newest${lora?.current ? ` v${lora.current}` : ""}`;
     const named = (number) => (lora?.aliases.candidate === number ? `v${number} candidate` : `v${number}`);
     const gone = this.version !== null && !numbers.includes(this.version) ? [h("option", { value: this.version, text: `v${this.version} (gone)` })] : [];
     this.versions.replaceChildren(h("option", { value: "", text: usual }), ...numbers.map((number) => h("option", { value: number, text: named(number) })), ...gone);
@@ -189,7 +189,6 @@ class Worn {
     set(this.element, { "data-off": why ? "" : null });
     const triggers = shown?.triggers ?? [];
     this.said.replaceChildren(...(why ? [why] : triggers.length ? ["Called by ", ...called(triggers).flatMap((word, i) => (i ? [" ", word] : [word]))] : []));
-    this.said.hidden = !this.said.childNodes.length;
   }
 
   weigh(input) {

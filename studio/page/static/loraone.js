@@ -12,9 +12,9 @@ import { studio } from "./studio.js";
 const ACCESS = { private: "yours alone", project: "the project's", everyone: "everybody's" };
 
 export class LoraOne {
-  /** back(): to the gallery. changed(): something of it is different now. */
-  constructor({ back, changed }) {
-    Object.assign(this, { changed, lora: null, unfolded: new Set() });
+  /** back(): to the gallery. changed(): something of it is different now. train(name): trains it again. */
+  constructor({ back, changed, train }) {
+    Object.assign(this, { changed, train, lora: null, unfolded: new Set() });
     this.heading = h("h2", { tabindex: "-1" });
     this.facts = h("p", { class: "cs-quiet" });
     this.about = h("p", { class: "cs-lo-about" });
@@ -61,7 +61,7 @@ export class LoraOne {
     this.edits.hidden = !may;
     this.throws.hidden = !(lora.mine || studio.about.admin) || !versions.length;
     this.stale.hidden = !lora.stale;
-    this.stale.textContent = lora.stale ? `Its dataset, ${lora.stale.title}, has changed since v${lora.stale.version} was trained: ${lora.stale.words}` : "";
+    if (lora.stale) this.stale.replaceChildren(h("span", { text: `Its dataset, ${lora.stale.title}, has changed since v${lora.stale.version} was trained: ${lora.stale.words} ` }), may ? h("button", { type: "button", class: "cs-link", text: "Train it again", onclick: () => this.train(lora.name) }) : "");
     this.aliases();
     const focused = this.versions.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
     this.versions.replaceChildren(...versions.map((one) => versionOf(this, one)));

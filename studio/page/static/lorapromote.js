@@ -27,7 +27,7 @@ class Promote extends Dialog {
     const wrong = h("p", { class: "cs-error", role: "alert" });
     const go = h("button", { type: "submit", class: "cs-primary", text: "Promote" });
     const form = h("form", { onsubmit: (event) => (event.preventDefault(), this.go()) }, h("div", { class: "cs-lo-field" }, label, reason), wrong,
-      h("div", { class: "cs-lo-foot" }, h("button", { type: "button", class: "cs-plain", text: "Cancel", onclick: () => this.close() }), go));
+      h("div", { class: "cs-lo-sends" }, h("button", { type: "button", class: "cs-plain", text: "Cancel", onclick: () => this.close() }), go));
     super("lo-promote", { "aria-labelledby": title.id }, title, said, sides, compares, form);
     Object.assign(this, { title, said, sides, compares, reason, label, wrong, goes: go });
   }

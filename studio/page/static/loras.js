@@ -1,10 +1,11 @@
 // The LoRAs tab: a gallery to search, those that fit the chosen model first; files come in by drop; one LoRA open with its versions.
 
 import { api } from "./api.js";
-import { h, plural } from "./dom.js";
+import { duration, h, plural } from "./dom.js";
 import { aliases, called, kindOf, picture, size, version } from "./lorafacts.js";
 import { LoraImport } from "./loraimport.js";
 import { LoraOne } from "./loraone.js";
+import { LoraTrain } from "./loratrain.js";
 import { tried } from "./settings.js";
 import { studio } from "./studio.js";
 
@@ -15,19 +16,22 @@ export class CsLoras extends HTMLElement {
     this.search = h("input", { type: "search", id: "cs-lo-search", placeholder: "Search LoRAs", "aria-label": "Search LoRAs", autocomplete: "off", oninput: () => this.list() });
     this.file = h("input", { type: "file", accept: ".safetensors", multiple: true, hidden: true, "aria-label": "LoRA files", onchange: () => this.bring(this.file) });
     this.brings = h("button", { type: "button", class: "cs-primary", text: "Bring files", title: "safetensors as diffusers, ComfyUI, Forge, kohya or ai-toolkit write them", onclick: () => this.file.click() });
+    this.trains = h("button", { type: "button", class: "cs-plain", text: "Train a LoRA", onclick: () => this.train() });
     this.told = h("p", { class: "cs-quiet", role: "status" });
+    this.running = h("p", { class: "cs-lo-running", hidden: true });
     this.wrong = h("p", { class: "cs-error", role: "alert" });
     this.coming = new LoraImport(() => this.load());
     this.grid = h("ul", { class: "cs-lo-grid" });
     this.none = h("div", { class: "cs-empty", hidden: true });
     this.trash = h("details", { class: "cs-lo-trash", hidden: true });
-    this.gallery = h("div", {}, h("div", { class: "cs-lo-bar" }, this.search, this.brings, this.file, this.told), this.wrong, this.coming.element, this.grid, this.none, this.trash);
-    this.one = new LoraOne({ back: () => this.show(null), changed: () => this.load() });
+    this.gallery = h("div", {}, h("div", { class: "cs-lo-bar" }, this.search, this.brings, this.file, this.trains, this.told), this.running, this.wrong, this.coming.element, this.grid, this.none, this.trash);
+    this.one = new LoraOne({ back: () => this.show(null), changed: () => this.load(), train: (lora) => this.train({ step: "settings", lora }) });
     this.one.element.hidden = true;
     this.append(this.gallery, this.one.element);
     for (const name of ["dragenter", "dragover", "dragleave", "drop"]) this.addEventListener(name, (event) => this.dragged(event));
     studio.on("tab", () => this.shown && this.load());
     for (const name of ["found", "loras", "choice", "dataset"]) studio.on(name, () => this.shown && this.load());
+    studio.on("training", ({ event }) => this.shown && event === "state" && this.load());
     if (this.shown) this.load();
   }
 
@@ -39,9 +43,10 @@ export class CsLoras extends HTMLElement {
     if (!studio.about) return;
     const turn = ++this.turn;
     const asked = { family: studio.family, tier: this.tier() };
-    const facts = await api.loras(asked);
+    const [facts, { trainings }] = await Promise.all([api.loras(asked), api.trainings()]);
     if (turn !== this.turn) return;
     this.facts = facts;
+    this.runs(trainings);
     this.list();
     if (this.open) await this.one.refresh(asked);
   }
@@ -74,7 +79,7 @@ export class CsLoras extends HTMLElement {
     this.none.hidden = found.length > 0;
     this.none.replaceChildren(...(loras.length
       ? [h("p", { text: "No LoRA fits these words." }), h("button", { type: "button", class: "cs-plain", text: "Show all", onclick: () => this.clear() })]
-      : [h("h2", { text: "No LoRA yet" }), h("p", { text: "A LoRA teaches a model a style, a product or a world of its own. Drop .safetensors files here: the studio finds out which model each was made for." }),
+      : [h("h2", { text: "No LoRA yet" }), h("p", { text: "A LoRA teaches a model a style, a product or a world of its own. Drop .safetensors files here, and the studio finds out which model each was made for; or train one on pictures of your own." }),
         h("p", { class: "cs-quiet", text: "From diffusers, ComfyUI, Forge, kohya or ai-toolkit. Pickles (.pt, .ckpt) are never loaded." })]));
     this.trash.hidden = !trash.length;
     this.trash.replaceChildren(h("summary", { text: `In the trash (${trash.length})` }), h("ul", {}, ...trash.map((one) => h("li", {},
@@ -95,6 +100,34 @@ export class CsLoras extends HTMLElement {
         licence ? h("small", { text: licence }) : null),
       states.length ? h("span", { class: "cs-lo-states" }, ...states) : null,
       used ? h("button", { type: "button", class: "cs-plain cs-lo-use", text: "Use", "aria-label": `Use ${title}`, disabled: !fits, title: fits ? "Adds it to the form" : misfit, onclick: () => studio.say("wear lora", { name }) }) : null);
+  }
+
+  /** What is being trained, where all LoRAs are seen. */
+  runs(trainings) {
+    const open = trainings.filter(({ state }) => ["running", "starting", "queued"].includes(state));
+    this.running.hidden = !trainings.length;
+    const first = open.find(({ state }) => state !== "queued") ?? open[0];
+    const said = first ? `${first.title} ${first.state === "queued" ? "waits to be trained" : `is being trained: step ${first.step} of ${first.steps}${first.eta ? `, ${duration(first.eta)} left` : ""}`}${open.length > 1 ? `, and ${open.length - 1} more` : ""}.` : `${plural(trainings.length, "training")} so far.`;
+    this.running.replaceChildren(h("span", { text: said }), h("button", { type: "button", class: "cs-link", text: first ? "Watch" : "Look at them", onclick: () => this.train({ step: "watch", training: first?.id }) }));
+  }
+
+  /** The way to a new one; see LoraTrain.open. */
+  async train(how) {
+    if (!this.trainer) {
+      this.trainer = new LoraTrain({ back: () => this.trained(), opens: (name) => (this.trained(), this.show(name)) });
+      this.append(this.trainer.element);
+    }
+    this.trainer.element.hidden = false;
+    this.gallery.hidden = this.one.element.hidden = true;
+    this.open = null;
+    await this.trainer.open(how);
+  }
+
+  /** Back from there. */
+  async trained() {
+    this.trainer.element.hidden = true;
+    await this.show(null);
+    this.trains.focus();
   }
 
   clear() {
@@ -126,7 +159,7 @@ export class CsLoras extends HTMLElement {
   }
 
   async dragged(event) {
-    if (![...event.dataTransfer.types].includes("Files")) return;
+    if (![...event.dataTransfer.types].includes("Files") || (this.trainer && !this.trainer.element.hidden)) return;
     event.preventDefault();
     event.stopPropagation(); // the page's own veil is for pictures
     const veil = document.querySelector(".cs-veil");

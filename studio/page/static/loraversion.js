@@ -31,7 +31,7 @@ export function versionOf(one, version) {
     samples.length ? h("ul", { class: "cs-lo-samples", "aria-label": `Samples of v${number}` }, ...samples.slice(0, SHOWN).map((url, place) => h("li", {}, h("a", { href: url, target: "_blank", rel: "noopener", "aria-label": `Sample ${place + 1} of v${number}, in a tab of its own` }, h("img", { src: url, alt: "", loading: "lazy" }))))) : null,
     version.verdict ? h("p", { class: "cs-lo-verdict", data: { kind: version.verdict_kind ?? "" } }, version.verdict) : null,
     scores(version.scores),
-    h("dl", { class: "cs-lo-facts" }, ...facts(version).flatMap(([name, ...said]) => [h("dt", { text: name }), h("dd", {}, ...said)])),
+    h("dl", { class: "cs-lo-facts" }, ...facts(version).map(([name, ...said]) => h("div", {}, h("dt", { text: name }), h("dd", {}, ...said)))),
     version.note ? h("p", { class: "cs-lo-about", text: version.note }) : null,
     more(one, version));
 }
