@@ -204,7 +204,7 @@ def test_a_training_becomes_the_candidate_with_all_that_it_was_made_from(trainin
 
 def test_previews_make_it_give_way_and_it_goes_on_afterwards(training_studio):
     studio = training_studio()
-    training = begin(studio, settings={"steps": 150})
+    training = begin(studio, settings={"steps": 60})
     learning(studio, training, 12)
     job = studio.submit({"prompt": "a mug", "draft": 1, "keep": 1, "tier": "preview"})["id"]
     assert ended(studio, job)["state"] == "done"
@@ -332,6 +332,7 @@ def test_a_failure_is_shown_by_its_cause(training_studio):
     assert reached(studio, training, "done", "failed")["state"] == "done"
 
 
+@pytest.mark.slow
 def test_a_version_that_cannot_be_written_is_told_and_tried_again(training_studio, monkeypatch):
     studio = training_studio()
     register = studio.loras.register
@@ -348,6 +349,7 @@ def test_a_version_that_cannot_be_written_is_told_and_tried_again(training_studi
     assert view["number"] == 1 and len(view["stretches"]) == 1, "nothing was trained twice"
 
 
+@pytest.mark.slow
 def test_one_that_does_not_give_way_is_ended_and_goes_on(training_studio):
     studio = training_studio(hang=0)
     studio.trainings.trainer.patience = 0.3
@@ -360,6 +362,7 @@ def test_one_that_does_not_give_way_is_ended_and_goes_on(training_studio):
 # Whatever is killed.
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_a_process_that_was_killed_by_hand_goes_on_from_its_checkpoint(training_studio):
     studio = training_studio()
