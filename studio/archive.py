@@ -26,6 +26,8 @@ from studio.zipping import CHUNK, Entry, stream
 MANIFEST, DATABASE = "backup.json", "studio.db"
 # Made again by themselves, or about this run of the studio.
 LEFT_OUT = ("thumbs", "logs", "studio.lock", "studio.json", "backup.lock", "studio.db", "studio.db-wal", "studio.db-shm")
+TRAINING, CACHE = "training", "cache"  # a training's cache is made again from its pictures
+GROWING = ("events.jsonl", "log.txt")  # of a training: written on while they are read
 ASIDE = "before-restore-"
 
 
@@ -83,6 +85,11 @@ def _entries(data_dir: Path, snapshot: Path) -> Iterator[Entry]:
     for path in sorted(files_of(data_dir)):
         name = path.relative_to(data_dir).as_posix()
         try:
+            if path.name in GROWING:
+                data = path.read_bytes()
+                sizes[name] = len(data)
+                yield Entry(name, data, pack=True)
+                continue
             sizes[name] = path.stat().st_size
         except FileNotFoundError:
             continue  # what is not a picture may go at any time: an upload that nobody used, a download's part
@@ -98,7 +105,10 @@ def files_of(data_dir: Path) -> Iterator[Path]:
         if top.is_file():
             yield top
         else:
-            yield from (path for path in top.rglob("*") if path.is_file() and not path.is_symlink() and path.suffix != ".tmp")
+            yield from (
+                path for path in top.rglob("*") if path.is_file() and not path.is_symlink() and path.suffix != ".tmp"
+                and not (top.name == TRAINING and path.relative_to(top).parts[1:2] == (CACHE,))
+            )  # fmt: skip
 
 
 def restore(data_dir: Path, file: Path) -> Path | None:

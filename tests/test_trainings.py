@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw
 from studios import ended, served, wait_for
 
 from models.errors import BadInput, NotFound
+from studio import archive
 from studio.store import loras, trainings
 from studio.store.jobs import NotNow
 from studio.store.people import LOCAL, Who
@@ -166,6 +167,18 @@ def test_a_folder_that_belongs_to_no_training_is_cleared_away(studio):
         (studio.data_dir / "training" / name).mkdir()
     studio.trainings._sweep()
     assert [path.name for path in (studio.data_dir / "training").iterdir()] == [str(training)]
+
+
+def test_a_backup_takes_a_training_along_without_its_cache(studio, tmp_path):
+    training = begin(studio)
+    folder = folder_of(studio.data_dir, training)
+    (folder / "events.jsonl").write_text('{"event": "step", "step": 1, "loss": 2.0}\n', encoding="utf-8")
+    (folder / "cache").mkdir()
+    (folder / "cache" / "latents.safetensors").write_bytes(b"x" * 100)
+    archive.backup(studio.data_dir, tmp_path / "all.zip")
+    studio.stop()
+    archive.restore(studio.data_dir, tmp_path / "all.zip")
+    assert (folder / "events.jsonl").is_file() and (folder / "run.toml").is_file() and not (folder / "cache").exists()
 
 
 # From the queue to a version.
