@@ -1,6 +1,7 @@
 """LoRAs in a browser: the gallery and what comes in by file, the form's chooser, versions, aliases and the way back, comparing."""
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -93,6 +94,8 @@ def test_a_click_adds_one_with_a_weight_and_the_job_says_so(tab, expect, launche
     job = launched.finished(sent.value.json()["id"])
     assert job["request"]["loras"] == [{"name": "ceramic", "weight": 0.8, "version": 3}]
     assert "cera" in job["request"]["prompt"]
+    tab.locator(".cs-shot").first.press("Enter")
+    expect(tab.get_by_text("ceramic/v3 at 0.8")).to_be_visible()
 
 
 def test_a_tier_that_wears_none_keeps_it_for_the_next(tab, expect):
@@ -135,14 +138,36 @@ def test_files_come_in_and_what_is_none_is_told(new_page, expect, tmp_path: Path
     expect(tab.get_by_role("heading", name="Night market, Taipei")).to_be_visible()
     tab.get_by_role("button", name="To the trash", exact=True).click()
     tab.get_by_role("button", name="All versions to the trash").click()
-    expect(tab.get_by_text("No version yet: drop a file here.")).to_be_visible()
+    expect(tab.get_by_text("No version yet: bring one, or drop a file here.")).to_be_visible()
     tab.get_by_role("button", name="All LoRAs").click()
     tab.get_by_text("In the trash (1)").click()
     tab.get_by_role("button", name="Restore Night market, Taipei v1").click()
     expect(tab.get_by_text("In the trash")).to_be_hidden()
     tab.locator(".cs-lo-open[data-name=night-market]").click()
     tab.get_by_role("button", name="v1 to the trash").click()
-    expect(tab.get_by_text("No version yet: drop a file here.")).to_be_visible()
+    expect(tab.get_by_text("No version yet: bring one, or drop a file here.")).to_be_visible()
+
+
+def test_a_version_is_brought_and_a_folder_watched(tab, expect, tmp_path: Path):
+    tab.locator(".cs-lo-open[data-name=dots]").click()
+    with tab.expect_file_chooser() as asked:
+        tab.get_by_role("button", name="Bring a version").click()
+    asked.value.set_files(embedded_lora(tmp_path / "other name.safetensors", 91))
+    expect(tab.get_by_text("Dots v2, for Embedded.")).to_be_visible()
+    expect(tab.locator(".cs-lo-version")).to_have_count(2)
+    tab.get_by_role("button", name="All LoRAs").click()
+
+    folder = tmp_path / "watched"
+    (folder / "broken.safetensors").parent.mkdir()
+    (folder / "broken.safetensors").write_bytes(b"no weights")
+    embedded_lora(folder / "Harbour.safetensors", 92)
+    for path in folder.iterdir():
+        os.utime(path, (1e9, 1e9))  # it has been there for long
+    tab.get_by_text("Watched folders").click()
+    tab.get_by_label("Folders of this machine").fill(str(folder))
+    tab.get_by_role("button", name="Keep and look now").click()
+    expect(tab.locator(".cs-lo-open[data-name=harbour]")).to_be_visible()
+    expect(tab.get_by_role("list", name="Files that could not come in")).to_contain_text("broken.safetensors")
 
 
 def test_promotion_shows_both_and_a_rollback_takes_it_back(tab, expect):

@@ -12,8 +12,8 @@ import { studio } from "./studio.js";
 const ACCESS = { private: "yours alone", project: "the project's", everyone: "everybody's" };
 
 export class LoraOne {
-  /** back(): to the gallery. changed(): something of it is different now. train(name): trains it again. */
-  constructor({ back, changed, train }) {
+  /** back(): to the gallery. changed(): something of it is different now. train(name): trains it again. bring(): asks for files that become versions of it. */
+  constructor({ back, changed, train, bring }) {
     Object.assign(this, { changed, train, lora: null, unfolded: new Set() });
     this.heading = h("h2", { tabindex: "-1" });
     this.facts = h("p", { class: "cs-quiet" });
@@ -22,6 +22,7 @@ export class LoraOne {
     this.compares = h("button", { type: "button", class: "cs-plain", text: "Compare versions", onclick: () => this.compare() });
     this.edits = h("button", { type: "button", class: "cs-plain", text: "Edit", "aria-expanded": "false", onclick: () => this.edit() });
     this.throws = h("button", { type: "button", class: "cs-plain", text: "To the trash", onclick: () => this.sure() });
+    this.brings = h("button", { type: "button", class: "cs-plain", text: "Bring a version", title: "A file that becomes its next version; dropping one here does the same", onclick: bring });
     this.wrong = h("p", { class: "cs-error", role: "alert" });
     this.stale = h("p", { class: "cs-lo-stale", hidden: true });
     this.form = h("form", { class: "cs-lo-edit", hidden: true, onsubmit: (event) => (event.preventDefault(), this.save()) });
@@ -30,7 +31,7 @@ export class LoraOne {
     this.moves = h("details", { class: "cs-lo-moves" });
     this.element = h("div", { class: "cs-lo-one" },
       h("button", { type: "button", class: "cs-bare cs-lo-back", text: "All LoRAs", onclick: back }),
-      h("div", { class: "cs-lo-title" }, h("div", {}, this.heading, this.facts, this.about), h("div", { class: "cs-lo-acts" }, this.edits, this.throws, this.compares, this.uses)),
+      h("div", { class: "cs-lo-title" }, h("div", {}, this.heading, this.facts, this.about), h("div", { class: "cs-lo-acts" }, this.edits, this.throws, this.brings, this.compares, this.uses)),
       this.wrong, this.stale, this.form, this.stands, this.versions, this.moves);
   }
 
@@ -58,7 +59,7 @@ export class LoraOne {
     this.uses.title = lora.fits ? "Adds it to the form" : lora.misfit;
     this.uses.hidden = !versions.length;
     this.compares.hidden = versions.filter(({ samples }) => samples.length).length < 2;
-    this.edits.hidden = !may;
+    this.edits.hidden = this.brings.hidden = !may;
     this.throws.hidden = !(lora.mine || studio.about.admin) || !versions.length;
     this.stale.hidden = !lora.stale;
     if (lora.stale) this.stale.replaceChildren(h("span", { text: `Its dataset, ${lora.stale.title}, has changed since v${lora.stale.version} was trained: ${lora.stale.words} ` }), may ? h("button", { type: "button", class: "cs-link", text: "Train it again", onclick: () => this.train(lora.name) }) : "");
@@ -66,7 +67,7 @@ export class LoraOne {
     const focused = this.versions.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
     this.versions.replaceChildren(...versions.map((one) => versionOf(this, one)));
     if (focused) [...this.versions.querySelectorAll("button, a, summary")].find((one) => one.getAttribute("aria-label") === focused)?.focus({ preventScroll: true });
-    if (!versions.length) this.versions.replaceChildren(h("li", { class: "cs-quiet", text: "No version yet: drop a file here." }));
+    if (!versions.length) this.versions.replaceChildren(h("li", { class: "cs-quiet", text: "No version yet: bring one, or drop a file here." }));
     this.history();
   }
 

@@ -3,6 +3,7 @@
 import { api } from "./api.js";
 import { duration, h, plural } from "./dom.js";
 import { aliases, called, kindOf, picture, size, version } from "./lorafacts.js";
+import { LoraFolders } from "./lorafolders.js";
 import { LoraImport } from "./loraimport.js";
 import { LoraOne } from "./loraone.js";
 import { LoraTrain } from "./loratrain.js";
@@ -23,11 +24,12 @@ export class CsLoras extends HTMLElement {
     this.coming = new LoraImport(() => this.load());
     this.grid = h("ul", { class: "cs-lo-grid" });
     this.none = h("div", { class: "cs-empty", hidden: true });
+    this.folders = new LoraFolders(() => this.load());
     this.trash = h("details", { class: "cs-lo-trash", hidden: true });
-    this.gallery = h("div", {}, h("div", { class: "cs-lo-bar" }, this.search, this.brings, this.file, this.trains, this.told), this.running, this.wrong, this.coming.element, this.grid, this.none, this.trash);
-    this.one = new LoraOne({ back: () => this.show(null), changed: () => this.load(), train: (lora) => this.train({ step: "settings", lora }) });
+    this.gallery = h("div", {}, h("div", { class: "cs-lo-bar" }, this.search, this.brings, this.trains, this.told), this.running, this.wrong, this.grid, this.none, this.trash, this.folders.element);
+    this.one = new LoraOne({ back: () => this.show(null), changed: () => this.load(), train: (lora) => this.train({ step: "settings", lora }), bring: () => this.file.click() });
     this.one.element.hidden = true;
-    this.append(this.gallery, this.one.element);
+    this.append(this.file, this.coming.element, this.gallery, this.one.element);
     for (const name of ["dragenter", "dragover", "dragleave", "drop"]) this.addEventListener(name, (event) => this.dragged(event));
     studio.on("tab", () => this.shown && this.load());
     for (const name of ["found", "loras", "choice", "dataset"]) studio.on(name, () => this.shown && this.load());
@@ -46,6 +48,7 @@ export class CsLoras extends HTMLElement {
     const [facts, { trainings }] = await Promise.all([api.loras(asked), api.trainings()]);
     if (turn !== this.turn) return;
     this.facts = facts;
+    this.folders.suit();
     this.runs(trainings);
     this.list();
     if (this.open) await this.one.refresh(asked);
@@ -158,7 +161,7 @@ export class CsLoras extends HTMLElement {
     if (files.length) this.coming.take(files, this.open);
   }
 
-  async dragged(event) {
+  dragged(event) {
     if (![...event.dataTransfer.types].includes("Files") || (this.trainer && !this.trainer.element.hidden)) return;
     event.preventDefault();
     event.stopPropagation(); // the page's own veil is for pictures
@@ -166,8 +169,6 @@ export class CsLoras extends HTMLElement {
     if (veil) veil.hidden = true;
     this.toggleAttribute("data-over", event.type === "dragover" || event.type === "dragenter");
     if (event.type !== "drop") return;
-    const into = this.open;
-    if (into) await this.show(null);
-    this.coming.take([...event.dataTransfer.files], into);
+    this.coming.take([...event.dataTransfer.files], this.open);
   }
 }

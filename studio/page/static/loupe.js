@@ -177,6 +177,7 @@ class Loupe extends Dialog {
       ["Made", image.created ? new Date(image.created).toLocaleString() : null],
       ["Stage", image.stage === "draft" ? "draft of a ladder" : null],
       ["Round", image.round ? image.round + 1 : null],
+      ["LoRAs", image.request.loras?.map(({ name, version, weight }) => `${name}${version ? `/v${version}` : ""} at ${weight}`).join(", ")],
       ["Profile", image.request.profile],
       ["Words", image.request.texts?.join(", ")],
       ["Colours", image.request.palette?.join(", ")],
