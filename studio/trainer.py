@@ -195,7 +195,8 @@ class Trainer:
         try:
             left = self._watch(row, process, folder, offset, lambda: trainings.time_stretch(self._store, stretch, time.monotonic() - began))
             code = process.returncode
-            ended = {0: "done", GAVE_WAY: "gave way"}.get(code, "killed" if left else "failed")
+            killed = bool(left) or ended_by_hand(code, kills)
+            ended = {0: "done", GAVE_WAY: "gave way"}.get(code, "killed" if killed else "failed")
         finally:
             if process.poll() is None:
                 process.kill()
@@ -204,7 +205,7 @@ class Trainer:
                 process.stdin.close()
             self._process = None
             trainings.time_stretch(self._store, stretch, time.monotonic() - began, ended)
-        if code in (0, GAVE_WAY) or not (left or ended_by_hand(code, kills)):
+        if code in (0, GAVE_WAY) or not killed:
             return code
         # Killed, by us or by a person: it goes on from its last checkpoint, unless that happens again and again without a step.
         attempts = trainings.row_of(self._store, training)["attempts"] + (not left)
