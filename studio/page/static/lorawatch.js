@@ -3,7 +3,7 @@
 import { api } from "./api.js";
 import { duration, h, plural, set } from "./dom.js";
 import { curve, number } from "./loracurve.js";
-import { size, when } from "./lorafacts.js";
+import { when } from "./lorafacts.js";
 import { tried } from "./settings.js";
 import { studio } from "./studio.js";
 
@@ -98,7 +98,7 @@ export class LoraWatch {
     if (focused) (this.deeds.querySelector(`[data-act="${focused}"]`) ?? this.heading).focus();
     this.failed(view.failure);
     const facts = [["On", card], ["Dataset", `${dataset.title}, ${plural(dataset.count, "picture")}`], trigger ? ["Trigger", trigger] : null, view.loss != null ? ["Loss", number(view.loss)] : null, view.validation != null ? ["Validation", number(view.validation)] : null,
-      view.best != null ? ["Best", `${number(view.best)} at step ${view.best_step}`] : null, view.memory ? ["Memory", size(view.memory)] : null, view.device_seconds ? ["Device time", duration(view.device_seconds)] : null, note ? ["Note", note] : null].filter(Boolean);
+      view.best != null ? ["Best", `${number(view.best)} at step ${view.best_step}`] : null, view.memory ? ["Memory", `${number(view.memory)} GiB`] : null, view.device_seconds ? ["Device time", duration(view.device_seconds)] : null, note ? ["Note", note] : null].filter(Boolean);
     this.figures.replaceChildren(...facts.map(([name, said]) => h("div", {}, h("dt", { text: name }), h("dd", { text: said }))));
     this.plot.replaceChildren(curve(curves, steps, view.best_step ?? null));
     const drawn = samples.filter(({ pictures }) => pictures.length);
