@@ -9,7 +9,7 @@ export class Refine {
   /** input: the prompt's field, which is changed only when a person says so. */
   constructor(input) {
     this.input = input;
-    this.button = h("button", { type: "button", class: "cs-bare", text: "Refine", "aria-expanded": "false", onclick: () => this.toggle() });
+    this.button = h("button", { type: "button", class: "cs-link", text: "Refine", "aria-expanded": "false", onclick: () => this.toggle() });
     this.panel = h("div", { class: "cs-refine", role: "region", "aria-label": "Refine the prompt", hidden: true });
     this.element = h("div", { class: "cs-refine-box" }, this.button, this.panel);
     this.turn = 0;
