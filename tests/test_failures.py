@@ -135,6 +135,7 @@ def test_a_template_and_its_values(door, studio):
     assert ask(door.get("/api/history", params={"template": "hero", "failed": "exposure"}))["total"] == 48
 
 
+@pytest.mark.slow
 def test_a_long_history_is_read_soon(tmp_path, shipped):
     import time
 

@@ -98,6 +98,7 @@ def test_without_a_ladder_new_seeds_are_drawn_at_the_tiers_quality(start_studio)
     assert [(image["stage"], image["steps"], image["round"]) for image in job["images"]] == [("final", 20, 0)] * 2 + [("final", 20, 1)] * 2
 
 
+@pytest.mark.slow
 def test_a_budget_of_seconds_drops_what_it_would_not_last_for(start_studio):
     studio = start_studio(seconds=0.2)  # so that what a busy machine adds is little beside it
     job = ended(studio, studio.submit(ASKED | {"draft": 240, "keep": 1, "budget": {"seconds": 6}})["id"])
@@ -107,6 +108,7 @@ def test_a_budget_of_seconds_drops_what_it_would_not_last_for(start_studio):
     assert job["passed"] == 1 and of_stage(job, "final")[-1]["verdict"] == "kept"
 
 
+@pytest.mark.slow
 def test_240_are_drafted_and_60_delivered_in_small_batches(start_studio):
     studio = start_studio()
     job = ended(studio, studio.submit(ASKED | {"draft": 240, "keep": 60})["id"])
