@@ -142,7 +142,7 @@ def test_files_come_in_and_what_is_none_is_told(new_page, expect, tmp_path: Path
     tab.get_by_role("button", name="All LoRAs").click()
     tab.get_by_text("In the trash (1)").click()
     tab.get_by_role("button", name="Restore Night market, Taipei v1").click()
-    expect(tab.get_by_text("In the trash")).to_be_hidden()
+    expect(tab.locator("summary", has_text="In the trash")).to_be_hidden()
     tab.locator(".cs-lo-open[data-name=night-market]").click()
     tab.get_by_role("button", name="v1 to the trash").click()
     expect(tab.get_by_text("No version yet: bring one, or drop a file here.")).to_be_visible()
