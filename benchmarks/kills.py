@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -184,7 +184,7 @@ def take_stock(studio: Studio, toll: Toll) -> tuple[int, int]:
             count = seen.pop((job["id"], number), 0)
             if count != 1:
                 (toll.lost if count == 0 else toll.doubled).append(f"candidate {number} of job {job['id']} is there {count} times")
-    toll.doubled += [f"candidate {number} of job {job} was not asked for" for job, number in seen]
+    toll.doubled += [f"candidate {number} of job {job} was not asked for" for job, number in sorted(set(seen) - followed(rows))]
     claimed = Counter(row["path"] for row in rows if row["path"])
     toll.doubled += [f"{path} belongs to {count} candidates" for path, count in claimed.items() if count > 1]
     for row in rows:
@@ -205,6 +205,19 @@ def take_stock(studio: Studio, toll: Toll) -> tuple[int, int]:
     pictures = {path.relative_to(studio.data).as_posix() for path in files if path.suffix == ".png"}
     toll.doubled += [f"{path} belongs to nobody" for path in sorted(pictures - set(claimed))]
     return len(jobs), len(rows)
+
+
+def followed(rows: Sequence[sqlite3.Row]) -> set[tuple[int, int]]:
+    """Job and number of what a ladder added to what was asked for: finals, one a draft, and drafts of later rounds, one a seed."""
+    found: dict[tuple[object, ...], tuple[int, int]] = {}
+    jobs = {row["id"]: row["job_id"] for row in rows if row["stage"] == "draft"}
+    for row in rows:
+        place = (row["job_id"], row["number"])
+        if row["stage"] == "final" and jobs.get(row["parent"]) == row["job_id"]:
+            found.setdefault(("final", row["parent"]), place)
+        elif row["round"]:
+            found.setdefault((row["job_id"], row["stage"], row["seed"]), place)
+    return set(found.values())
 
 
 def is_whole(path: Path, seed: int | None = None) -> bool:
