@@ -73,7 +73,9 @@ def test_numbers_follow_the_period_and_the_model(tab, expect):
 
 
 def test_each_plot_tells_its_values_by_key_and_in_a_table(tab, expect):
-    tab.get_by_role("button", name="A year").click()
+    with tab.expect_response(lambda answer: "range=365" in answer.url):
+        tab.get_by_role("button", name="A year").click()
+    expect(tab.locator("cs-insights [aria-busy]")).to_have_count(0)
     said = panel(tab, "What the scores said")
     expect(said.locator(".cs-block").first).to_be_attached()
     area = said.get_by_role("img")

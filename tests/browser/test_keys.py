@@ -12,6 +12,11 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 FOCUSED = "document.activeElement.getAttribute('aria-label')"
 
 
+def submitted(answer) -> bool:
+    """The answer to a new job, not the list of jobs."""
+    return answer.url.endswith("/api/jobs") and answer.request.method == "POST"
+
+
 @pytest.fixture
 def sheet(new_page, launched, expect):
     """Opens the page on a job of `draft` drawn candidates; the page, the job as the sheet shows it, and its frames by number."""
@@ -291,10 +296,10 @@ def test_generate_and_to_the_front_of_the_queue(sheet, launched, expect):
     page.locator("#cs-prompt").fill("a grey kettle")
     page.locator("#cs-draft").fill("1")
     shown.locator(".cs-shot").first.focus()
-    with page.expect_response(re.compile("/api/jobs$")) as usual:
+    with page.expect_response(submitted) as usual:
         page.keyboard.press("Control+Enter")
     expect(page.locator(".cs-job-prompt").first).to_have_text("a grey kettle")
-    with page.expect_response(re.compile("/api/jobs$")) as urgent:
+    with page.expect_response(submitted) as urgent:
         page.locator("#cs-prompt").press("Control+Shift+Enter")
     assert [sent.value.request.post_data_json.get("front") for sent in (usual, urgent)] == [None, True]
     for sent in (usual, urgent):
@@ -342,7 +347,7 @@ def test_seeds_random_fixed_and_going_on(new_page, launched, expect):
 
     def run() -> list[int]:
         """Sends the form; the seeds of its job."""
-        with page.expect_response(re.compile("/api/jobs$")) as sent:
+        with page.expect_response(submitted) as sent:
             page.locator("#cs-prompt").press("Control+Enter")
         return launched.finished(sent.value.json()["id"])["request"]["seeds"]
 
@@ -373,7 +378,7 @@ def test_a_variation_of_a_candidate(sheet, launched, expect):
     expect(start).to_contain_text(f"Variation of frame {number} of job {made['id']}")
     expect(page.locator(".cs-send .cs-primary")).to_be_focused()
     start.get_by_role("slider").press("ArrowLeft")
-    with page.expect_response(re.compile("/api/jobs$")) as sent:
+    with page.expect_response(submitted) as sent:
         page.locator(".cs-send .cs-primary").press("Enter")
     expect(page.locator(".cs-job").first.locator(".cs-origin")).to_be_visible()
     request = launched.finished(sent.value.json()["id"])["request"]
@@ -436,7 +441,7 @@ def test_a_job_is_taken_away(sheet, expect):
         page.locator(".cs-menu").get_by_role("button", name="Sheet as PDF").click()
     assert found.value.path().read_bytes().startswith(b"%PDF")
     more.click()
-    with page.expect_response(re.compile("/api/jobs$")) as sent:
+    with page.expect_response(submitted) as sent:
         page.locator(".cs-menu").get_by_role("button", name="Draw more").click()
     again = sent.value.json()["request"]
     assert again["prompt"] == "a green book" and again["seeds"] != made["request"]["seeds"]

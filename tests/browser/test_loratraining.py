@@ -34,7 +34,7 @@ def test_three_steps(new_page, expect, launched):
     page.get_by_role("tab", name="LoRAs").click()
     expect(page.get_by_role("heading", name="No LoRA yet")).to_be_visible()
     page.get_by_role("button", name="Train a LoRA").click()
-    expect(page.get_by_role("button", name="Settings")).to_be_disabled()
+    expect(page.get_by_role("button", name="Settings", exact=True)).to_be_disabled()
 
     tab = page.locator("cs-loras .cs-lt")
     # Images.

@@ -12,7 +12,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 def test_a_picture_is_taken_from_the_loupe(new_page, launched, expect):
     job = launched.draw(prompt='a red mug, "quoted" <b>', draft=1, keep=1)
     page = new_page()
-    page.locator(".cs-job", has_text="quoted").first.locator(".cs-shot").first.dblclick()
+    frame = page.locator(".cs-job", has_text="quoted").first.locator(".cs-frame[data-developed]").first
+    frame.locator(".cs-shot").dblclick()
     page.get_by_role("button", name="Take to production").click()
     dialog = page.locator(".cs-production")
     expect(dialog.locator("h2")).to_contain_text("Take to production")
