@@ -281,7 +281,11 @@ class Trainer:
             self.keep(row)
             return
         elif code == GAVE_WAY:
-            trainings.set_state(self._store, training, "stopped" if row["asked"] == "stop" else "queued", HELD, asked="")
+            # Only what was heard is struck out: what is asked in this very moment is done when it goes on.
+            if row["asked"] == "stop":
+                trainings.set_state(self._store, training, "stopped", HELD, asked="")
+            else:
+                trainings.set_state(self._store, training, "queued", HELD)
         else:
             failure = failure_of_exit(folder, code or 1)
             trainings.set_state(self._store, training, "failed", HELD, failure=failure)
