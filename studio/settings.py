@@ -6,18 +6,19 @@ tables `settings` (the studio's, changed by an admin) and `preferences` (each pe
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from models.errors import BadInput, NotFound
-from pipelines.fields import real, shown, text, whole
+from pipelines.fields import NAME_LIMIT, real, shown, text, whole
 from studio.store import Store
 from studio.store.people import Who, require_admin
 
-Kind = Literal["switch", "whole", "number", "folders"]
-FOLDERS_LIMIT, PATH_LIMIT = 20, 1000
+Kind = Literal["switch", "whole", "number", "text", "names", "folders"]
+FOLDERS_LIMIT, PATH_LIMIT, NAMES_LIMIT = 20, 1000, 50
+Guard = Callable[[Any, Who], None]  # raises a StudioError that says why a value may not be set now
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,15 @@ class Setting:
             return whole(given, self.name, int(self.low), int(self.high), None)
         if self.kind == "number":
             return real(given, self.name, self.low, self.high, None)
-        return self._folders(value)
+        if self.kind == "text":
+            return text(given, self.name, PATH_LIMIT)
+        return self._names(value) if self.kind == "names" else self._folders(value)
+
+    def _names(self, value: object) -> list[str]:
+        if not isinstance(value, list) or len(value) > NAMES_LIMIT:
+            raise BadInput(self.name, f"{self.title} must be a list of at most {NAMES_LIMIT} names; this is {shown(value)}.")
+        names = [text({"name": one}, "name", NAME_LIMIT, f"{self.name}.{place}") for place, one in enumerate(value)]
+        return list(dict.fromkeys(name for name in names if name))
 
     def _folders(self, value: object) -> list[str]:
         if not isinstance(value, list) or len(value) > FOLDERS_LIMIT:
@@ -82,6 +91,13 @@ TABLE = (
     Setting("retraining.until", "whole", 6, "Train again until", "Then it gives way, and goes on the next night.", 0, 23, "h"),
     Setting("review.sample", "number", 5, "Random checks", "So much of what was rejected or delivered is asked about too.", 0, 100, "%"),
     Setting("review.sure", "number", 80, "Decide alone when", "Learned thresholds leave what is less sure to people.", 50, 99, "%"),
+    Setting("cloud.enabled", "switch", False, "Cloud", "Requests that allow it may go to a provider, within a budget."),
+    Setting("cloud.providers", "names", (), "Providers", "Those that requests may go to."),
+    Setting("cloud.wait_seconds", "number", 20, "Busy beyond", "What would wait longer here may go to the cloud.", 0, 86400, "s"),
+    Setting("cloud.openai.base_url", "text", "", "Address", "Of an endpoint that speaks OpenAI's images API: https://host/v1."),
+    Setting("cloud.openai.model", "text", "", "Model", "As that endpoint calls it."),
+    Setting("cloud.openai.price_micro", "whole", None, "Price of a picture", "Millionths of a dollar; it must be said.", 0, 100_000_000),
+    Setting("cloud.stay", "switch", False, "Keep my requests here", "Nothing of yours goes to the cloud, whatever it allows.", own=True),
     Setting("export.strip", "switch", False, "Export without settings", "Prompts, seeds and scores are left out.", own=True),
     Setting("login.idle_days", "number", 7, "Log out when idle", "A browser that asked nothing for this long.", 0.01, 90, "days"),
     Setting("login.days", "number", 30, "Log in again after", "However busy a browser was.", 0.01, 365, "days"),
@@ -89,10 +105,11 @@ TABLE = (
 
 
 class Settings:
-    """The values of TABLE's settings. Any thread may ask and set."""
+    """The values of TABLE's settings. Any thread may ask and set. guards: by a setting's name, who has a say before it is set."""
 
     def __init__(self, store: Store, table: tuple[Setting, ...] = TABLE) -> None:
         self.table = {setting.name: setting for setting in table}
+        self.guards: dict[str, Guard] = {}
         self._store = store
 
     def get(self, name: str, who: Who | None = None) -> Any:
@@ -111,6 +128,8 @@ class Settings:
             if not setting.own:
                 require_admin(who, f"{setting.title} is set for everybody.", "Only an admin may change it.")
             read[name] = setting.read(value)
+            if name in self.guards:
+                self.guards[name](read[name], who)
         with self._store.write() as db:
             for name, value in read.items():
                 if self.table[name].own:

@@ -6,7 +6,7 @@ import { h } from "./dom.js";
 import { studio } from "./studio.js";
 import { toast } from "./toast.js";
 
-const GROUPS = { similar: "Served from history", cache: "Served from history", retention: "What is kept", disk: "What is kept", retraining: "Training LoRAs again", review: "Review", export: "Export", login: "Login" };
+const GROUPS = { similar: "Served from history", cache: "Served from history", retention: "What is kept", disk: "What is kept", retraining: "Training LoRAs again", review: "Review", cloud: "Cloud", export: "Export", login: "Login" };
 const ELSEWHERE = ["models", "loras"]; // their tabs have places of their own for these
 
 /** Runs `act`, says `words` when it is done, and shows what was refused in `place`, or as a toast. True when it was done. */
