@@ -6,24 +6,20 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from models.cards import Catalogue, Family, ModelCard, Tier
+from models.cards import Catalogue, Family, ModelCard
 from models.errors import BadInput, NotFound
-from models.machine import usable_cores
-from models.memory import Machine
 from models.weights import find_weights, weights_found
-from models.words import read_prompt
 from pipelines.fields import text, whole
 from pipelines.plan import Plan, plan_for
 from pipelines.promote import promotion
-from pipelines.request import DRAFT_LIMIT, PROMPT_LIMIT, PictureId, Request
+from pipelines.request import DRAFT_LIMIT, PictureId, Request
 from pipelines.tasks import Draft
-from pipelines.wishes import PALETTE_LIMIT, RETRIES_LIMIT, TEXTS_LIMIT
-from studio import __version__, files, lorafolder
+from studio import files, lorafolder
+from studio.about import about, words
 from studio.answering import Questions
 from studio.batches import Batches
 from studio.brands import Brands
@@ -32,7 +28,7 @@ from studio.captioning import CaptionerShelf
 from studio.catalogues import Catalogues
 from studio.composing import Composer
 from studio.datasets import Datasets
-from studio.events import Door, Hub, Message, Owner
+from studio.events import Door, Hub
 from studio.experimenting import Experimenter
 from studio.funnel import Funnel
 from studio.imports import Imports
@@ -55,10 +51,11 @@ from studio.shelf import Shelf
 from studio.similar import Similar
 from studio.store import Store, images, jobs, views
 from studio.store.jobs import AS_IT_COMES, Placing
-from studio.store.people import LOCAL, Who, project_titles
+from studio.store.people import LOCAL, Who
 from studio.store.scores import Percentiles
 from studio.store.views import Json
 from studio.supervisor import Supervisor
+from studio.telling import Teller
 from studio.templates import Templates
 from studio.trainings import Trainings
 from studio.wildcards import Wildcards
@@ -66,21 +63,6 @@ from studio.wildcards import Wildcards
 log = logging.getLogger(__name__)
 
 Then = Callable[[sqlite3.Connection, int], None]
-
-
-@dataclass
-class Progress:
-    """The batch a job is drawing, as the worker last told."""
-
-    step: int
-    steps: int
-    eta: float | None
-    told: float  # monotonic seconds
-
-    @property
-    def left(self) -> float:
-        """Seconds by now; 0 where nothing is known."""
-        return max(0.0, (self.eta or 0.0) - (time.monotonic() - self.told))
 
 
 class Studio:
@@ -117,14 +99,14 @@ class Studio:
         self.composer = Composer(self.templates, catalogue, lists, lambda: self.shelf.where, self.brands.choose, self.loras)
         self.login = login  # whether people log in, or whoever is at this machine is LOCAL
         self.sessions = Sessions(self.store, self.settings, lambda ended: self.hub.end(lambda who: who.session in ended))
-        self.queue = Queue(self.store, lambda: self._words, self._live)
+        self.queue = Queue(self.store, lambda: self._teller.words, lambda: self._teller.live())
         self.percentiles = Percentiles(self.store)
         self.imports = Imports(self.store, data_dir, catalogue, lambda who: self.loras.names(who))
         self.lora_rack, self.lora_bin, self.lora_arrivals = Rack(self.loras), Bin(self.loras), Arrivals(self.loras)
         self.lora_watch = Watch(self.store, self.settings, self.lora_arrivals, lambda: self.hub.publish("loras", {"changed": True}))
-        self._meanings = Meanings(self.store, self._read_prompt)
+        self.meanings = Meanings(self.store, self._read_prompt)
         self.safety = Safety(self.store)
-        self.similar = Similar(self.store, self.percentiles, self._meanings)
+        self.similar = Similar(self.store, self.percentiles, self.meanings)
         in_use = partial(jobs.asked_for, self.store)
         self.shelf = Shelf(self.store, self.hub, self.settings, catalogue, data_dir, models_dir, in_use, device, lowvram)
         self.rescoring = Rescoring(self.store, self.wake_worker)
@@ -135,18 +117,15 @@ class Studio:
         self.languages = LanguageShelf(self.shelf, models_dir)
         self.questions = Questions(lambda message: self._door.send(message))
         self.family = family or self.shelf.best_family()
-        self._cache = Cache(self.store, data_dir, catalogue, engine, lambda: self.shelf.where, lambda: self._words)
+        self._cache = Cache(self.store, data_dir, catalogue, engine, lambda: self.shelf.where, lambda: self._teller.words)
         self._funnel = Funnel(self.store, data_dir, self.profiles, self._cache)
         self._scripted = engine != "local"
-        self._door = Door(self._hear)
+        self._teller = Teller(self)
+        self._door = Door(self._teller.hear)
         self._supervisor = Supervisor(
-            self.store, self._door, data_dir, self.family, device, models_dir, engine, lowvram=lowvram, on_state=self._device_is,
+            self.store, self._door, data_dir, self.family, device, models_dir, engine, lowvram=lowvram, on_state=self._teller.device_is,
             on_released=self.queue_changed,
         )
-        self._state, self._note = "starting", ""
-        self._words = self.store.setting("device") or Machine("cpu", "", 0, 0, usable_cores()).words
-        self._progress: dict[int, Progress] = {}
-        self._owners: dict[int, Owner] = {}
         self._housekeeper = Housekeeper(self)
         self.catalogues, self.batches = Catalogues(self), Batches(self)
         self.experimenter = Experimenter(self)
@@ -194,34 +173,11 @@ class Studio:
 
     def about(self, who: Who = LOCAL) -> Json:
         """What the page needs to draw itself; see GET /api/studio."""
-        return {
-            "version": __version__,
-            "person": who.name,
-            "admin": who.admin,
-            "login": self.login,
-            "projects": project_titles(self.store, who),
-            "family": self.family,
-            "families": [
-                {
-                    "name": family.name,
-                    "title": family.title,
-                    "usable": self._is_here(family),
-                    "tiers": [self._about_tier(family.name, tier) for tier in family.tiers.values()],
-                }
-                for family in self.catalogue.families.values()
-            ],
-            "limits": {
-                "draft": DRAFT_LIMIT, "prompt": PROMPT_LIMIT, "texts": TEXTS_LIMIT, "palette": PALETTE_LIMIT, "retries": RETRIES_LIMIT,
-            },
-            **self.device(),
-        }
+        return about(self, who)
 
     def device(self) -> Json:
-        return {
-            "device": {"words": self._words, "state": self._state, "note": self._note},
-            "queued": jobs.count_queued(self.store),
-            "paused": self.queue.why_paused(),
-        }
+        """Its words, its state with a note, what is queued, and why the queue is paused."""
+        return self._teller.device()
 
     def submit(self, data: object, who: Who = LOCAL, then: Then | None = None) -> Json:
         """Queues what a JSON value asks for; the job. Beside the Request's fields it takes those of `queueing.take_placing`,
@@ -282,7 +238,7 @@ class Studio:
             raise BadInput("keep", "keep must be true, false or null.")
         images.keep(self.store, image, choice, who)
         self.tell_image(image)
-        return self._view(images.image_row(self.store, image, who), who)
+        return self._teller.image_view(images.image_row(self.store, image, who), who)
 
     def job(self, job: int, who: Who = LOCAL) -> Json:
         """A job with its pictures, in number order. Raises NotFound."""
@@ -296,7 +252,7 @@ class Studio:
     def image(self, image: int, who: Who = LOCAL) -> Json:
         """A picture with the request it came from and its lineage. Raises NotFound."""
         row = images.image_row(self.store, image, who)
-        return self._view(row, who) | {
+        return self._teller.image_view(row, who) | {
             "request": jobs.request_of(jobs.job_row(self.store, row["job_id"])),
             "lineage": views.lineage_view(images.lineage(self.store, image, who)),
         }
@@ -311,23 +267,11 @@ class Studio:
 
     def words(self, data: Mapping[Any, Any]) -> Json:
         """How a model reads a prompt: tokens by encoder, words it does not know, and who would know them. Raises BadInput."""
-        prompt = text(data, "prompt", PROMPT_LIMIT)
-        family, tier = text(data, "family", 80) or self.family, text(data, "tier", 80) or "preview"
-        try:
-            _, card = self.catalogue.tier(family, tier)
-        except NotFound as error:
-            field = "family" if family not in self.catalogue.families else "tier"
-            raise BadInput(field, error.what, error.why, error.todo) from error
-        reading = read_prompt(card, prompt, self.shelf.where)
-        # Offsets are into the text as it was sent, spaces in front included.
-        lead = len(data["prompt"]) - len(data["prompt"].lstrip()) if prompt else 0
-        other = self.catalogue.known_by if reading.unknown else None
-        return {
-            "counts": {name: list(pair) for name, pair in reading.counts.items()},
-            "unknown": [{"word": word, "start": start + lead, "end": end + lead} for word, start, end in reading.unknown],
-            "knows": f"{other.title} can draw it: {other.download_gb:.0f} GB download" if other else "",
-            "cut": reading.cut,
-        }
+        return words(self, data)
+
+    def is_here(self, family: Family) -> bool:
+        """Whether the weights of at least one tier are on this machine (a family is offered as soon as it can draw anything)."""
+        return any(self._card_is_here(self.catalogue.card(tier.card)) for tier in family.tiers.values())
 
     # How it is done.
 
@@ -372,53 +316,8 @@ class Studio:
         except NotFound as error:
             raise BadInput(field, error.what, error.why, "Choose one from the history.") from error
 
-    def _is_here(self, family: Family) -> bool:
-        """Whether the weights of at least one tier are on this machine (a family is offered as soon as it can draw anything)."""
-        return any(self._card_is_here(self.catalogue.card(tier.card)) for tier in family.tiers.values())
-
     def _card_is_here(self, card: ModelCard) -> bool:
         return self._scripted or weights_found(card, self.shelf.where) is not None
-
-    def _about_tier(self, family: str, tier: Tier) -> Json:
-        card = self.catalogue.card(tier.card)
-        return {
-            "name": tier.name,
-            "title": tier.title,
-            "card": card.name,
-            "card_title": card.title,
-            "steps": tier.steps,
-            "guidance": tier.guidance,
-            "guidance_used": card.guidance_kind != "none",
-            "draft": tier.draft,
-            "keep": tier.keep,
-            "sizes": [{"name": name, "width": width, "height": height} for name, (width, height) in tier.sizes.items()],
-            "negative_used": card.negative,
-            "roles": [role for role, can in (("img2img", card.img2img), ("reference", card.reference)) if can],
-            "ladder": {"draft": tier.ladder.draft, "steps": tier.ladder.steps, "retries": tier.ladder.retries} if tier.ladder else None,
-            "loras": tier.loras,
-            "next": self.catalogue.family(family).next_tier(tier.name),
-        }
-
-    def job_view(self, row: Any) -> Json:
-        """A row of jobs as browsers see it, with where it stands and how long it will take."""
-        view = views.job_view(self.store, row)
-        if row["state"] not in ("queued", "running"):
-            return view | {"step": view["steps"] if row["state"] == "done" else 0}
-        seen, progress = self.queue.outlook(row["id"]), self._progress.get(row["id"])
-        view |= {"position": seen.position, "eta": None if row["paused"] else seen.eta}
-        if progress is None:
-            return view
-        view |= {"step": progress.step, "steps": progress.steps}
-        if progress.eta is not None and view["eta"] is not None:
-            view["eta"] = round(progress.left + seen.others, 2)
-        return view
-
-    def _live(self) -> dict[int, float]:
-        """Seconds left of the jobs that are being drawn, by their own steps."""
-        return {job: progress.left for job, progress in list(self._progress.items()) if progress.eta is not None}
-
-    def _view(self, row: Any, who: Who | None) -> Json:
-        return views.image_views(self.store, [row], self.percentiles, who)[0]
 
     # What is told.
 
@@ -428,81 +327,22 @@ class Studio:
         self._door.send({"wake": True})
         self.experimenter.wake()
         self.trainings.trainer.wake()
-        self._tell_jobs(ids)
+        self._teller.tell_jobs(ids)
 
     def wake_worker(self) -> None:
         """The worker looks what there is to do, and whether a training wants the device."""
         self._door.send({"wake": True})
 
-    def _hear(self, message: Message) -> None:
-        """A message of the worker's, on the link's thread."""
-        event = message.pop("event")
-        if event == "step":
-            self._progress[message["job"]] = Progress(message["step"], message["steps"], message["eta"], time.monotonic())
-            if message["eta"] is not None:
-                message["eta"] = round(message["eta"] + self.queue.outlook(message["job"]).others, 2)
-            self.hub.publish("step", message, self._owner(message["job"]))
-        elif event == "preview":
-            self.hub.publish("preview", message, self._owner(message["job"]))
-        elif event == "image":
-            self.tell_image(message["id"])
-        elif event == "job":
-            if message["id"] in self._progress:  # a batch has begun or ended: what the last one said of the time left is old
-                self._progress[message["id"]].eta = None
-            self._tell_jobs([message["id"]])
-            self.experimenter.wake()
-        elif event == "dataset":
-            self.datasets.told(message["id"])
-        elif event == "meaning":
-            self._meanings.heard(message)
-        elif event == "answered":
-            self.questions.heard(message)
-        elif event == "machine":
-            self.shelf.machine_is(message)
-        elif event == "device":
-            if message["words"] and message["words"] != self._words:
-                self._words = message["words"]
-                self.store.set("device", self._words)
-            self._device_is(message["state"], message["note"])
-        else:
-            log.warning("the worker said %r, which nobody understands", event)
+    def tell_image(self, image: int) -> None:
+        """Tells everybody who may see a picture."""
+        self._teller.tell_image(image)
+
+    def job_view(self, row: Any) -> Json:
+        """A row of jobs as browsers see it, with where it stands and how long it will take."""
+        return self._teller.job_view(row)
 
     def _read_prompt(self, prompt: str) -> bool:
         """Asks the worker for a prompt's vector; False when it cannot answer at once."""
         if not self._scripted:
             self._door.send({"read": prompt})
-        return not self._scripted and self._state == "ready"
-
-    def _device_is(self, state: str, note: str) -> None:
-        # What went wrong while warming up stays on show until a task tells otherwise.
-        with self._lock:
-            self._state, self._note = state, note
-        self.questions.device_is(state)
-        self.hub.publish("device", self.device())
-
-    def _tell_jobs(self, ids: Sequence[int]) -> None:
-        for job in ids:
-            row = jobs.job_row(self.store, job)
-            if row["state"] not in ("queued", "running"):
-                self._progress.pop(job, None)
-            self._owners.pop(job, None)
-            if self.hub.watched:
-                self.hub.publish("job", self.job_view(row), (row["person"], row["shared"]))
-        if self.hub.watched:
-            self.hub.publish("device", self.device())
-
-    def tell_image(self, image: int) -> None:
-        """Tells everybody who may see a picture; its owner hears it as theirs, with their boards."""
-        if not self.hub.watched:
-            return
-        row = images.image_row(self.store, image, drawn=False)
-        if row["shared"] is not None and row["trashed"] is None:
-            self.hub.publish("image", self._view(row, None), (row["person"], row["shared"]))
-        self.hub.publish("image", self._view(row, Who(row["person"])), (row["person"], None))
-
-    def _owner(self, job: int) -> Owner:
-        """Whose a job is, and whom it is shared with: asked of the database once a batch, not once a step."""
-        if job not in self._owners:
-            row = jobs.job_row(self.store, job)
-            self._owners[job] = (row["person"], row["shared"])
-        return self._owners[job]
+        return not self._scripted and self._teller.state == "ready"
