@@ -58,6 +58,9 @@ from studio.store.schema import loras  # noqa: F401
 from studio.store.schema import trainings  # noqa: F401 - of LoRAs
 
 # isort: split
+from studio.store.schema import cloud  # noqa: F401 - the ledger
+
+# isort: split
 from studio.store.schema import places  # noqa: F401
 
 # isort: split
