@@ -1,0 +1,380 @@
+"""Where a batch of candidates is drawn: on this machine, or at which providers. Pure decisions over what is known; nothing here has a
+clock, asks a provider, or spends.
+
+This machine goes first unless it is busy beyond a set wait. Among the providers that can draw it, that are well, and that the budget
+allows, the tier's rule decides (presets/routing.toml): a preview goes to the cheapest that is free, a standard picture to the quickest, a
+premium picture to the highest quality. Candidates that one provider has no room for spread over the next, where that is sooner or no
+dearer, or when the first was waited for long enough.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any, Literal
+
+from models.money import dollars
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipelines.request import Where
+    from pipelines.routepolicy import Policy, TierPolicy
+
+State = Literal["closed", "half-open", "open"]
+FOREVER = math.inf
+ODDS_95 = NormalDist().inv_cdf(0.95)
+WORST = 0.99  # no provider is reckoned to fail more often than this
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What is to be drawn: `count` candidates of one batch, all of the same size.
+
+    references: pictures shown to the model. img2img: it starts from a picture. loras: a public URL each, None where there is none.
+    negative, seeds: whether the request says something of them. deadline: seconds from now, None: no hurry. waited: seconds that the
+    batch could have been drawn for already. avoid: providers that are not asked (again).
+    """
+
+    tier: str
+    family: str
+    width: int
+    height: int
+    steps: int
+    count: int
+    references: int = 0
+    img2img: bool = False
+    loras: tuple[str | None, ...] = ()
+    negative: bool = False
+    seeds: bool = True
+    where: Where = "local"
+    deadline: float | None = None
+    waited: float = 0.0
+    avoid: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One model of one provider, as it is now.
+
+    title: what people call the provider. price_micro: of one picture of the request. seconds_p50, seconds_p95: from submit to picture.
+    error_rate: share of calls that fail. free_slots: calls that may begin now; batch: pictures that fit in one. resets_at: Unix seconds
+    when a limit, or an open breaker, is over; None: unknown, and never by itself where health is "open". quality: 0..100.
+    lacks: what it cannot do of the request, "" when it can. why: in words, what keeps it from being used now.
+    """
+
+    provider: str
+    model: str
+    price_micro: int
+    seconds_p50: float
+    seconds_p95: float
+    error_rate: float = 0.0
+    free_slots: int = 1
+    resets_at: float | None = None
+    quality: int = 0
+    lacks: str = ""
+    health: State = "closed"
+    why: str = ""
+    batch: int = 1
+    title: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.title or self.provider
+
+    def quantile(self, share: float) -> float:
+        """Seconds that `share` (0..1) of its calls take at the most, read off a log-normal curve through the two that are known."""
+        spread = math.log(max(self.seconds_p95, self.seconds_p50) / self.seconds_p50) / ODDS_95
+        return self.seconds_p50 * math.exp(spread * NormalDist().inv_cdf(share))
+
+
+@dataclass(frozen=True)
+class Here:
+    """This machine. able: the weights are here and fit. wait_seconds: until it would begin; seconds: for the batch, from then on.
+    price_micro: of one picture, at the studio's rate. why: what it lacks, where it is not able."""
+
+    able: bool
+    wait_seconds: float = 0.0
+    seconds: float = 0.0
+    price_micro: int = 0
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Share:
+    """`count` of the candidates at one provider. price_micro: of all of them, which is what is reserved. seconds: usual, of a call.
+    deadline: seconds that a call may take at the most. late: seconds after which the breaker hears of it."""
+
+    provider: str
+    model: str
+    count: int
+    price_micro: int
+    seconds: float = 0.0
+    deadline: float = 0.0
+    late: float = 0.0
+
+
+@dataclass(frozen=True)
+class Route:
+    """What to do with a batch. Exactly one of these holds: `local`; `shares` (and `waiting` candidates, asked about again at `again_at`);
+    neither, and it waits until `again_at`; or `refused`, which says why and what it would cost.
+
+    hedge_after: seconds after which a second request may be sent (see `hedge`), None: never. words: the choice explained, with numbers.
+    """
+
+    local: bool = False
+    shares: tuple[Share, ...] = ()
+    waiting: int = 0
+    again_at: float | None = None
+    hedge_after: float | None = None
+    words: str = ""
+    refused: str = ""
+
+    @property
+    def price_micro(self) -> int:
+        return sum(share.price_micro for share in self.shares)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self) | {"shares": [asdict(share) for share in self.shares]}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Route:
+        """What `to_dict` wrote, also after a round through JSON."""
+        return cls(**dict(data) | {"shares": tuple(Share(**share) for share in data["shares"])})
+
+
+def route(ask: Ask, here: Here, offers: Sequence[Offer], policy: Policy, left_micro: int | None, now: float) -> Route:
+    """Where `ask` goes. left_micro: what the budgets still allow, None: no bound. now: Unix seconds, as `resets_at` is."""
+    busy = here.wait_seconds > policy.busy_seconds or (ask.deadline is not None and here.wait_seconds + here.seconds > ask.deadline)
+    if here.able and (ask.where == "local" or not busy):
+        return Route(local=True, words=_at_home(here, busy))
+    if ask.where == "local":
+        return Route(refused=f"{here.why or 'It cannot be drawn on this machine.'} It may not be drawn anywhere else.")
+    found = _away(ask, offers, policy, left_micro, now)
+    if not here.able:
+        return found
+    ends = max((share.seconds for share in found.shares), default=FOREVER)
+    if found.shares and ends < here.wait_seconds + here.seconds:
+        return replace(found, words=f"Here: busy for {_seconds(here.wait_seconds)}. {found.words}")
+    why = found.refused or found.words
+    return Route(local=True, words=f"{_at_home(here, busy)} {why}" if why else _at_home(here, busy))
+
+
+def hedge(ask: Ask, slow: Share, offers: Sequence[Offer], policy: Policy, left_micro: int | None, now: float) -> Share | None:
+    """The second request for what `slow` was asked for and takes too long over: another provider's, reserved on top of the first. None
+    where the tier allows none, or where nobody is worth it. left_micro: with the first already reserved."""
+    tier = policy.tiers[ask.tier]
+    if not tier.hedge:
+        return None
+    most = policy.hedge_dearer * slow.price_micro
+    left = most if left_micro is None else min(most, left_micro)
+    ask = replace(ask, count=slow.count, avoid=ask.avoid | {slow.provider})
+    for offer in _ordered(_usable(ask, offers), tier, policy):
+        fits = offer.health == "closed" and _room(offer) >= ask.count and offer.price_micro * ask.count <= left
+        if fits and not _full_until(offer, now):
+            return _share(offer, ask.count, policy)
+    return None
+
+
+# Providers.
+
+
+def _away(ask: Ask, offers: Sequence[Offer], policy: Policy, left: int | None, now: float) -> Route:
+    able = _usable(ask, offers)
+    if not able:
+        return Route(refused=_nobody(ask, offers))
+    cheapest = min(able, key=lambda offer: offer.price_micro)
+    affordable = [offer for offer in able if left is None or offer.price_micro * ask.count <= left]
+    if left is not None and not affordable:
+        needed, rest = dollars(cheapest.price_micro * ask.count), dollars(max(0, left))
+        return Route(refused=f"{cheapest.name}, the cheapest, asks {needed} for {_pictures(ask.count)}; {rest} of the budget is left.")
+    tier = policy.tiers[ask.tier]
+    ordered = _ordered(affordable, tier, policy)
+    shares, waiting = _allot(ask, ordered, tier, policy, now)
+    # Each that was chosen could be paid for all of them, so any mix of them can be paid too.
+    again = min((_free_at(offer, now) for offer in ordered), default=None) if waiting else None
+    route = Route(shares=tuple(shares), waiting=waiting, again_at=again)
+    route = replace(route, hedge_after=_hedge_after(ask, route, offers, policy, left, now))
+    return replace(route, words=_explained(ask, route, ordered, offers, left, now))
+
+
+def _usable(ask: Ask, offers: Sequence[Offer]) -> list[Offer]:
+    """Those that could draw it, at once or later."""
+    return [offer for offer in offers if not _never(ask, offer)]
+
+
+def _never(ask: Ask, offer: Offer) -> str:
+    """Why an offer is no use for `ask`, however long one waits."""
+    if offer.lacks:
+        return offer.lacks
+    if offer.provider in ask.avoid:
+        return offer.why or "was tried"
+    if offer.health == "open" and offer.resets_at is None:
+        return offer.why or "is not used until its settings change"
+    if ask.deadline is not None and offer.seconds_p50 > ask.deadline:
+        return f"takes {_seconds(offer.seconds_p50)}, and {_seconds(ask.deadline)} are left"
+    return ""
+
+
+def _ordered(offers: Sequence[Offer], tier: TierPolicy, policy: Policy) -> list[Offer]:
+    """By the tier's rule, the first choice first; the names decide last, so that the same question has the same answer."""
+    felt = {id(offer): _felt(offer, policy) for offer in offers}
+    quickest = min((felt[id(offer)] for offer in offers), default=0.0)
+
+    def key(offer: Offer) -> tuple[float, ...]:
+        seconds = felt[id(offer)]
+        if tier.rule == "cheapest":
+            return offer.price_micro, seconds
+        if tier.rule == "best":
+            return -offer.quality, offer.price_micro, seconds
+        tied = seconds <= quickest * (1 + policy.tie)
+        return (0.0 if tied else seconds), offer.price_micro, seconds
+
+    return sorted(offers, key=lambda offer: (key(offer), offer.provider, offer.model))
+
+
+def _felt(offer: Offer, policy: Policy) -> float:
+    """Seconds until a picture comes, the tail counted in, and the calls that fail made good."""
+    seconds = offer.seconds_p50 + policy.tail * (offer.seconds_p95 - offer.seconds_p50)
+    return seconds / (1 - min(offer.error_rate, WORST))
+
+
+def _allot(ask: Ask, ordered: Sequence[Offer], tier: TierPolicy, policy: Policy, now: float) -> tuple[list[Share], int]:
+    """Shares in the order of the rule, and how many candidates wait for a place at one that is worth waiting for."""
+    shares: list[Share] = []
+    left = ask.count
+    used: dict[str, int] = {}  # calls by provider: its models share its limits
+    first: Offer | None = None
+    for offer in ordered:
+        if left == 0 or (shares and not tier.spread):
+            break
+        calls = max(0, offer.free_slots - used.get(offer.provider, 0))
+        if offer.health == "open" or _full_until(offer, now):
+            calls = 0
+        elif offer.health == "half-open":
+            calls = min(calls, 1)  # a probe
+        if first is not None and not _instead(ask, offer, first, tier, policy, now):
+            continue
+        count = min(left, calls * offer.batch)
+        if count:
+            shares.append(_share(offer, count, policy))
+            used[offer.provider] = used.get(offer.provider, 0) + -(-count // offer.batch)
+            left -= count
+        # What has been open for long is not worth waiting for: whoever is well is the first choice then.
+        if first is None and offer.health == "closed":
+            first = offer
+    return shares, left
+
+
+def _instead(ask: Ask, other: Offer, first: Offer, tier: TierPolicy, policy: Policy, now: float) -> bool:
+    """Whether what the first choice has no room for goes to `other` now, rather than wait for a place."""
+    wait = _free_at(first, now) - now
+    if tier.rule == "quickest":
+        return _felt(other, policy) <= wait + _felt(first, policy)
+    worse = other.price_micro > first.price_micro if tier.rule == "cheapest" else other.quality < first.quality
+    return not worse or ask.waited + wait > tier.patience
+
+
+def _share(offer: Offer, count: int, policy: Policy) -> Share:
+    factor, low, high = policy.deadline
+    deadline = min(high, max(low, factor * offer.seconds_p95))
+    late = min(deadline, policy.late * offer.seconds_p95)
+    return Share(offer.provider, offer.model, count, offer.price_micro * count, offer.seconds_p50, deadline, late)
+
+
+def _room(offer: Offer) -> int:
+    return offer.free_slots * offer.batch
+
+
+def _full_until(offer: Offer, now: float) -> bool:
+    return offer.resets_at is not None and offer.resets_at > now
+
+
+def _free_at(offer: Offer, now: float) -> float:
+    """When a place is likely to be free."""
+    if offer.resets_at is not None and offer.resets_at > now:
+        return offer.resets_at
+    return now if offer.free_slots and offer.health != "open" else now + offer.seconds_p50
+
+
+def _hedge_after(ask: Ask, route: Route, offers: Sequence[Offer], policy: Policy, left: int | None, now: float) -> float | None:
+    """Past the quantile of the slowest share, where somebody is there to ask then and both can be paid."""
+    if not policy.tiers[ask.tier].hedge or not route.shares:
+        return None
+    rest = None if left is None else left - route.price_micro
+    if not any(hedge(ask, share, offers, policy, rest, now) for share in route.shares):
+        return None
+    used = {(share.provider, share.model) for share in route.shares}
+    return max(offer.quantile(policy.hedge_quantile) for offer in offers if (offer.provider, offer.model) in used)
+
+
+# Words.
+
+
+def _at_home(here: Here, busy: bool) -> str:
+    cost = f", {dollars(here.price_micro)} a picture" if here.price_micro else ""
+    if here.wait_seconds <= 0:
+        return f"Here: free{cost}."
+    return f"Here: {'busy for' if busy else 'begins in'} {_seconds(here.wait_seconds)}{cost}."
+
+
+def _explained(ask: Ask, route: Route, ordered: Sequence[Offer], offers: Sequence[Offer], left: int | None, now: float) -> str:
+    """ "fal: $0.003, 1.2 s; Together: over its limit until 12:04": the chosen first, then every other provider once."""
+    chosen = {(share.provider, share.model): share for share in route.shares}
+    parts, told = [], set()
+    by_name = {(offer.provider, offer.model): offer for offer in offers}
+    for key, share in chosen.items():
+        count = f"{share.count} at " if share.count < ask.count else ""
+        parts.append(f"{count}{by_name[key].name}: {_numbers(by_name[key])}")
+        told.add(share.provider)
+    if route.waiting:
+        parts.append(f"{route.waiting if chosen else 'waits'}{' wait' if chosen else ''} until {_clock(route.again_at, now)}")
+    for offer in [*ordered, *(offer for offer in offers if offer not in ordered)]:
+        if offer.provider not in told:
+            told.add(offer.provider)
+            parts.append(f"{offer.name}: {_standing(ask, offer, left, now)}")
+    return "; ".join(parts)
+
+
+def _standing(ask: Ask, offer: Offer, left: int | None, now: float) -> str:
+    if never := _never(ask, offer):
+        return never
+    if left is not None and offer.price_micro * ask.count > left:
+        return f"{_numbers(offer)}, more than the {dollars(max(0, left))} that are left"
+    if offer.why:
+        return offer.why
+    if _full_until(offer, now):
+        what = "not well, tried again" if offer.health == "open" else "over its limit until"
+        return f"{what} {_clock(offer.resets_at, now)}"
+    return _numbers(offer) if offer.free_slots else f"{_numbers(offer)}, no place free"
+
+
+def _nobody(ask: Ask, offers: Sequence[Offer]) -> str:
+    if not offers:
+        return "No provider that is switched on draws this family at this tier."
+    said: dict[str, str] = {}
+    for offer in offers:
+        said.setdefault(offer.name, _never(ask, offer))
+    return "No provider can draw it. " + "; ".join(f"{name}: {why}" for name, why in said.items()) + "."
+
+
+def _numbers(offer: Offer) -> str:
+    return f"{dollars(offer.price_micro)}, {_seconds(offer.seconds_p50)}"
+
+
+def _clock(when: float | None, now: float) -> str:
+    """By the clock of this machine; with seconds where it is soon."""
+    at = datetime.fromtimestamp(now if when is None else when)
+    return at.strftime("%H:%M:%S" if when is not None and when - now < 60 else "%H:%M")
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _pictures(count: int) -> str:
+    return "1 picture" if count == 1 else f"{count} pictures"
