@@ -167,19 +167,21 @@ def renew(store: Store, task: int, worker: str, seconds: float) -> None:
 
 
 def overdue(store: Store) -> bool:
-    """True when a leased task has passed its deadline: its worker hangs."""
-    return store.db.execute("SELECT 1 FROM tasks WHERE state = 'leased' AND lease_until < ?", [time.time()]).fetchone() is not None
+    """True when a task of the device worker's has passed its deadline: it hangs."""
+    late = "SELECT 1 FROM tasks WHERE state = 'leased' AND place IS NULL AND lease_until < ?"
+    return store.db.execute(late, [time.time()]).fetchone() is not None
 
 
 def release_leases(store: Store, blame: bool) -> list[int]:
-    """Gives back every lease (the one device worker is gone); the jobs touched.
+    """Gives back every lease of the device's (its one worker is gone); the jobs touched.
 
     blame: the worker died by itself, so the task it held has used up an attempt; at ATTEMPTS its job fails. False when the page
     went first or the worker was told to stop, which is no fault of the task's.
     """
     touched = []
     with store.write() as db:
-        for row in db.execute("SELECT id, job_id, kind, position, attempts, payload FROM tasks WHERE state = 'leased'").fetchall():
+        held = "SELECT id, job_id, kind, position, attempts, payload FROM tasks WHERE state = 'leased' AND place IS NULL"
+        for row in db.execute(held).fetchall():
             touched.append(row["job_id"])
             attempts = row["attempts"] if blame else max(0, row["attempts"] - 1)
             db.execute(
@@ -193,9 +195,9 @@ def release_leases(store: Store, blame: bool) -> list[int]:
                     "The same batch ended it each time; memory is the usual cause.",
                     "Try a smaller size or fewer candidates; logs/worker.out in the data folder may say more.",
                 )  # fmt: skip
-        db.execute("UPDATE images SET state = 'waiting' WHERE state = 'drawing'")
+        db.execute("UPDATE images SET state = 'waiting' WHERE state = 'drawing' AND place = ''")
         # Left over from a cancel that nobody was there to see.
-        _drop_waiting(db, f"job_id IN (SELECT id FROM jobs WHERE state NOT IN {ACTIVE})", [])
+        _drop_waiting(db, f"job_id IN (SELECT id FROM jobs WHERE state NOT IN {ACTIVE})", [], "place IS NULL", "place = ''")
     return sorted(set(touched))
 
 
@@ -265,13 +267,12 @@ def drop_waiting(db: sqlite3.Connection, job: int) -> None:
     _drop_waiting(db, "job_id = ?", [job])
 
 
-def _drop_waiting(db: sqlite3.Connection, where: str, values: Sequence[object]) -> None:
+def _drop_waiting(db: sqlite3.Connection, where: str, values: Sequence[object], tasks: str = "1", pictures: str = "1") -> None:
     """Ends the batches of ended jobs that no worker holds. What a worker that is gone had drawn of them is still scored."""
-    for row in db.execute(
-        f"SELECT id, job_id, kind, position, attempts, payload FROM tasks WHERE state = 'waiting' AND kind = 'draft' AND {where}", values
-    ).fetchall():
+    left = f"state = 'waiting' AND kind = 'draft' AND {where} AND {tasks}"
+    for row in db.execute(f"SELECT id, job_id, kind, position, attempts, payload FROM tasks WHERE {left}", values).fetchall():
         close_draft(db, _task(row), stopped=True)
-    db.execute(f"UPDATE images SET state = 'failed' WHERE state = 'waiting' AND {where}", values)
+    db.execute(f"UPDATE images SET state = 'failed' WHERE state = 'waiting' AND {where} AND {pictures}", values)
 
 
 def close_judge(db: sqlite3.Connection, task: Task) -> bool:

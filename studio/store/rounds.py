@@ -29,17 +29,21 @@ def add_batches(
     """
     first = db.execute("SELECT coalesce(max(position) + 1, 0) FROM tasks WHERE job_id = ? AND kind = 'draft'", [job]).fetchone()[0]
     placed = dict(enumerate(drafts, start=first))
+    away = json.loads(db.execute("SELECT away FROM jobs WHERE id = ?", [job]).fetchone()[0])  # only a provider can draw these
     db.executemany(
-        "INSERT INTO tasks (job_id, kind, position, payload, state, card) VALUES (?, 'draft', ?, ?, 'waiting', ?)",
-        [[job, position, json.dumps(draft.to_dict()), draft.card] for position, draft in placed.items()],
+        "INSERT INTO tasks (job_id, kind, position, payload, state, card, place) VALUES (?, 'draft', ?, ?, 'waiting', ?, ?)",
+        [
+            [job, position, json.dumps(draft.to_dict()), draft.card, "cloud" if draft.card in away else None]
+            for position, draft in placed.items()
+        ],
     )
     candidates = [(number, seed, draft) for draft in drafts for number, seed in zip(draft.numbers, draft.spec.seeds, strict=True)]
     db.executemany(
-        "INSERT INTO images (job_id, number, person, state, seed, width, height, tier, card, prompt, steps, guidance, parent, stage, round)"
-        " VALUES (?, ?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO images (job_id, number, person, state, seed, width, height, tier, card, prompt, steps, guidance, parent, stage, round,"
+        " place) VALUES (?, ?, ?, 'waiting', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             [job, number, person, seed, draft.spec.width, draft.spec.height, draft.tier, draft.card, draft.spec.prompt,
-             draft.spec.steps, draft.spec.guidance, parents.get(number), draft.stage, draft.round]
+             draft.spec.steps, draft.spec.guidance, parents.get(number), draft.stage, draft.round, "cloud" if draft.card in away else ""]
             for number, seed, draft in sorted(candidates, key=lambda candidate: candidate[0])
         ],
     )  # fmt: skip

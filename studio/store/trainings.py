@@ -122,7 +122,7 @@ def something_waits(store: Store, gives_way: str, before: str | None = None) -> 
     found = store.db.execute(
         f"""SELECT 1 FROM jobs WHERE state IN {ACTIVE} AND NOT paused AND priority >= 0 AND (not_before IS NULL OR not_before <= ?)
         AND ({wanted} OR created < ?) AND EXISTS (SELECT 1 FROM tasks WHERE tasks.job_id = jobs.id AND tasks.kind = 'draft'
-            AND tasks.state IN ('waiting', 'leased')) LIMIT 1""",
+            AND tasks.state IN ('waiting', 'leased') AND tasks.place IS NULL) LIMIT 1""",
         [at, before or ""],
     ).fetchone()
     return found is not None

@@ -10,7 +10,7 @@ import sqlite3
 from studio.store.db import Store
 
 ACTIVE = "('queued', 'running')"
-_WAITING = "FROM tasks WHERE tasks.job_id = jobs.id AND tasks.kind = 'draft' AND tasks.state = 'waiting'"
+_WAITING = "FROM tasks WHERE tasks.job_id = jobs.id AND tasks.kind = 'draft' AND tasks.state = 'waiting' AND tasks.place IS NULL"
 
 # Settings with the reason as their value; "" or absent: not paused. An admin's word and the studio's own (a disk nearly full) are
 # apart, so that neither takes back what the other said.
@@ -28,7 +28,7 @@ def _why_paused(db: sqlite3.Connection) -> str:
 
 
 def next_task(db: sqlite3.Connection, at: str, loaded: str | None = None, scoring: bool = False) -> int | None:
-    """The id of the task to be taken now, inside the caller's transaction; None when nothing may be. A batch counts as a turn.
+    """The id of the task that the device takes now, inside the caller's transaction; None when nothing may be. A batch counts as a turn.
 
     at: now, as `store.now` writes it. loaded: a card that is to be kept while it has work of the highest priority that waits.
     scoring: only what is drawn already is to be seen to.
@@ -57,7 +57,7 @@ def next_task(db: sqlite3.Connection, at: str, loaded: str | None = None, scorin
         " ON CONFLICT (person) DO UPDATE SET served = excluded.served",
         [job["person"]],
     )
-    drafts = "SELECT id FROM tasks WHERE job_id = ? AND kind = 'draft' AND state = 'waiting' ORDER BY position LIMIT 1"
+    drafts = "SELECT id FROM tasks WHERE job_id = ? AND kind = 'draft' AND state = 'waiting' AND place IS NULL ORDER BY position LIMIT 1"
     return db.execute(drafts, [job["id"]]).fetchone()["id"]
 
 
@@ -77,7 +77,7 @@ def served(store: Store) -> dict[str, int]:
 
 
 def open_jobs(store: Store) -> list[sqlite3.Row]:
-    """What is left of each open job, a row a job and kind of batch.
+    """What the device has left of each open job, a row a job and kind of batch.
 
     Columns: id, person, priority, place, paused, not_before, card, steps, width, height; `pictures` not drawn yet; `tasks` and
     `leased`: batches that wait and batches under way. Of a job that drafts first also what will be finished of it: `finals` pictures
@@ -86,13 +86,13 @@ def open_jobs(store: Store) -> list[sqlite3.Row]:
     return store.db.execute(
         f"""WITH open AS (SELECT * FROM jobs WHERE state IN {ACTIVE}),
         batches AS (SELECT job_id, sum(state = 'waiting') AS tasks, sum(state = 'leased') AS leased
-            FROM tasks WHERE state IN ('waiting', 'leased') AND kind = 'draft' GROUP BY job_id)
+            FROM tasks WHERE state IN ('waiting', 'leased') AND kind = 'draft' AND place IS NULL GROUP BY job_id)
         SELECT open.id, open.person, open.priority, coalesce(open.place, open.id) AS place, open.paused, open.not_before,
             images.card, images.steps, images.width, images.height, count(*) AS pictures, coalesce(batches.tasks, 0) AS tasks,
             coalesce(batches.leased, 0) AS leased, CASE images.stage WHEN 'draft' THEN open.keep ELSE 0 END AS finals,
             open.card AS final_card, open.steps AS final_steps, json_extract(open.plan, '$.final.spec.width') AS final_width,
             json_extract(open.plan, '$.final.spec.height') AS final_height
-        FROM open JOIN images ON images.job_id = open.id AND images.state IN ('waiting', 'drawing')
+        FROM open JOIN images ON images.job_id = open.id AND images.state IN ('waiting', 'drawing') AND images.place = ''
             LEFT JOIN batches ON batches.job_id = open.id
         GROUP BY open.id, images.card, images.steps, images.width, images.height ORDER BY open.id"""
     ).fetchall()

@@ -64,6 +64,12 @@ from studio.store.schema import cloud  # noqa: F401 - the ledger
 from studio.store.schema import places  # noqa: F401
 
 # isort: split
+from studio.store.schema import cloudtasks  # noqa: F401
+
+# isort: split
+from studio.store.schema import costs  # noqa: F401 - counts what pictures, charges and trainings above write
+
+# isort: split
 from studio.store.schema.migrations import days_ago, migrations, now
 
 __all__ = ["days_ago", "migrations", "now"]
