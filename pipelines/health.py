@@ -90,7 +90,7 @@ class Health:
         middle, tail = (self._quantile(share, guess, weight, policy.prior) for share in (0.5, 0.95))
         probing = self.probing is not None and now < self.probing + policy.probe_seconds
         slots = None if state == "closed" else 0 if state == "open" or probing else 1
-        why = "" if state == "closed" else "is being tried again" if state == "half-open" else "does not answer as it should"
+        why = "" if state == "closed" else "is being tried again" if state == "half-open" else "is left alone after failures"
         return View(middle, tail, errors, state, slots, self.until if state == "open" else None, why)
 
     def quantile(self, share: float, guess: tuple[float, float], now: float, policy: HealthPolicy) -> float:

@@ -10,7 +10,7 @@ dearer, or when the first was waited for long enough.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from statistics import NormalDist
@@ -19,8 +19,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from models.money import dollars
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pipelines.request import Where
     from pipelines.routepolicy import Policy, TierPolicy
 
@@ -34,9 +32,9 @@ WORST = 0.99  # no provider is reckoned to fail more often than this
 class Ask:
     """What is to be drawn: `count` candidates of one batch, all of the same size.
 
-    references: pictures shown to the model. img2img: it starts from a picture. loras: a public URL each, None where there is none.
-    negative, seeds: whether the request says something of them. deadline: seconds from now, None: no hurry. waited: seconds that the
-    batch could have been drawn for already. avoid: providers that are not asked (again).
+    references: pictures shown to the model. img2img: it starts from a picture. loras: a public URL each, None where there is none;
+    lora_card: what they were made for. negative, seeds: whether the request says something of them. deadline: seconds from now, None:
+    no hurry. waited: seconds that the batch could have been drawn for already. avoid: providers that are not asked (again).
     """
 
     tier: str
@@ -48,6 +46,7 @@ class Ask:
     references: int = 0
     img2img: bool = False
     loras: tuple[str | None, ...] = ()
+    lora_card: str = ""
     negative: bool = False
     seeds: bool = True
     where: Where = "local"
@@ -174,8 +173,8 @@ def hedge(ask: Ask, slow: Share, offers: Sequence[Offer], policy: Policy, left_m
     left = most if left_micro is None else min(most, left_micro)
     ask = replace(ask, count=slow.count, avoid=ask.avoid | {slow.provider})
     for offer in _ordered(_usable(ask, offers), tier, policy):
-        fits = offer.health == "closed" and _room(offer) >= ask.count and offer.price_micro * ask.count <= left
-        if fits and not _full_until(offer, now):
+        room = _calls(offer, {}, now) * offer.batch
+        if offer.health == "closed" and room >= ask.count and offer.price_micro * ask.count <= left:
             return _share(offer, ask.count, policy)
     return None
 
@@ -194,10 +193,9 @@ def _away(ask: Ask, offers: Sequence[Offer], policy: Policy, left: int | None, n
         return Route(refused=f"{cheapest.name}, the cheapest, asks {needed} for {_pictures(ask.count)}; {rest} of the budget is left.")
     tier = policy.tiers[ask.tier]
     ordered = _ordered(affordable, tier, policy)
-    shares, waiting = _allot(ask, ordered, tier, policy, now)
-    # Each that was chosen could be paid for all of them, so any mix of them can be paid too.
-    again = min((_free_at(offer, now) for offer in ordered), default=None) if waiting else None
-    route = Route(shares=tuple(shares), waiting=waiting, again_at=again)
+    # Each of these could be paid for all of the candidates, so any mix of them can be paid too.
+    shares, waiting, again_at = _allot(ask, ordered, tier, policy, now)
+    route = Route(shares=tuple(shares), waiting=waiting, again_at=again_at)
     route = replace(route, hedge_after=_hedge_after(ask, route, offers, policy, left, now))
     return replace(route, words=_explained(ask, route, ordered, offers, left, now))
 
@@ -243,8 +241,8 @@ def _felt(offer: Offer, policy: Policy) -> float:
     return seconds / (1 - min(offer.error_rate, WORST))
 
 
-def _allot(ask: Ask, ordered: Sequence[Offer], tier: TierPolicy, policy: Policy, now: float) -> tuple[list[Share], int]:
-    """Shares in the order of the rule, and how many candidates wait for a place at one that is worth waiting for."""
+def _allot(ask: Ask, ordered: Sequence[Offer], tier: TierPolicy, policy: Policy, now: float) -> tuple[list[Share], int, float | None]:
+    """Shares in the order of the rule, how many candidates wait for a place that is worth waiting for, and until when."""
     shares: list[Share] = []
     left = ask.count
     used: dict[str, int] = {}  # calls by provider: its models share its limits
@@ -252,31 +250,45 @@ def _allot(ask: Ask, ordered: Sequence[Offer], tier: TierPolicy, policy: Policy,
     for offer in ordered:
         if left == 0 or (shares and not tier.spread):
             break
-        calls = max(0, offer.free_slots - used.get(offer.provider, 0))
-        if offer.health == "open" or _full_until(offer, now):
-            calls = 0
-        elif offer.health == "half-open":
-            calls = min(calls, 1)  # a probe
-        if first is not None and not _instead(ask, offer, first, tier, policy, now):
+        if first is not None and not _instead(ask, offer, first, used, tier, policy, now):
             continue
-        count = min(left, calls * offer.batch)
+        count = min(left, _calls(offer, used, now) * offer.batch)
         if count:
             shares.append(_share(offer, count, policy))
             used[offer.provider] = used.get(offer.provider, 0) + -(-count // offer.batch)
             left -= count
-        # What has been open for long is not worth waiting for: whoever is well is the first choice then.
+        # Nobody waits for one that is not well: the first of the others is the first choice then.
         if first is None and offer.health == "closed":
             first = offer
-    return shares, left
+    again_at = min(_free_at(offer, used, now) for offer in ordered) if left else None
+    return shares, left, again_at
 
 
-def _instead(ask: Ask, other: Offer, first: Offer, tier: TierPolicy, policy: Policy, now: float) -> bool:
+def _instead(ask: Ask, other: Offer, first: Offer, used: Mapping[str, int], tier: TierPolicy, policy: Policy, now: float) -> bool:
     """Whether what the first choice has no room for goes to `other` now, rather than wait for a place."""
-    wait = _free_at(first, now) - now
+    wait = _free_at(first, used, now) - now
     if tier.rule == "quickest":
-        return _felt(other, policy) <= wait + _felt(first, policy)
-    worse = other.price_micro > first.price_micro if tier.rule == "cheapest" else other.quality < first.quality
-    return not worse or ask.waited + wait > tier.patience
+        as_good = _felt(other, policy) <= wait + _felt(first, policy)
+    elif tier.rule == "best":
+        as_good = other.quality >= first.quality
+    else:
+        as_good = other.price_micro <= first.price_micro
+    return as_good or ask.waited + wait > tier.patience
+
+
+def _calls(offer: Offer, used: Mapping[str, int], now: float) -> int:
+    """Calls that may begin there now, after those that are given to it already."""
+    if offer.health == "open" or _over_limit(offer, now):
+        return 0
+    calls = max(0, offer.free_slots - used.get(offer.provider, 0))
+    return min(calls, 1) if offer.health == "half-open" else calls  # one is a probe
+
+
+def _free_at(offer: Offer, used: Mapping[str, int], now: float) -> float:
+    """When a place is likely to be free: at once, when a limit is over, or when one of the calls that are on their way is likely to end."""
+    if _over_limit(offer, now):
+        return offer.resets_at or now
+    return now if _calls(offer, used, now) else now + offer.seconds_p50
 
 
 def _share(offer: Offer, count: int, policy: Policy) -> Share:
@@ -286,19 +298,8 @@ def _share(offer: Offer, count: int, policy: Policy) -> Share:
     return Share(offer.provider, offer.model, count, offer.price_micro * count, offer.seconds_p50, deadline, late)
 
 
-def _room(offer: Offer) -> int:
-    return offer.free_slots * offer.batch
-
-
-def _full_until(offer: Offer, now: float) -> bool:
+def _over_limit(offer: Offer, now: float) -> bool:
     return offer.resets_at is not None and offer.resets_at > now
-
-
-def _free_at(offer: Offer, now: float) -> float:
-    """When a place is likely to be free."""
-    if offer.resets_at is not None and offer.resets_at > now:
-        return offer.resets_at
-    return now if offer.free_slots and offer.health != "open" else now + offer.seconds_p50
 
 
 def _hedge_after(ask: Ask, route: Route, offers: Sequence[Offer], policy: Policy, left: int | None, now: float) -> float | None:
@@ -345,11 +346,10 @@ def _standing(ask: Ask, offer: Offer, left: int | None, now: float) -> str:
         return never
     if left is not None and offer.price_micro * ask.count > left:
         return f"{_numbers(offer)}, more than the {dollars(max(0, left))} that are left"
+    if _over_limit(offer, now):
+        return f"{offer.why or 'over its limit'} until {_clock(offer.resets_at, now)}"
     if offer.why:
         return offer.why
-    if _full_until(offer, now):
-        what = "not well, tried again" if offer.health == "open" else "over its limit until"
-        return f"{what} {_clock(offer.resets_at, now)}"
     return _numbers(offer) if offer.free_slots else f"{_numbers(offer)}, no place free"
 
 
