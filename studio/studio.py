@@ -40,6 +40,7 @@ from studio.loraviews import Rack
 from studio.lorawatch import Watch
 from studio.meaning import Meanings
 from studio.profiles import Profiles
+from studio.providers import Providers
 from studio.queueing import Queue, take_placing, veiled
 from studio.rescoring import Rescoring
 from studio.retention import Housekeeper
@@ -90,6 +91,7 @@ class Studio:
         self.store = Store(data_dir / "studio.db")
         self.hub = Hub()
         self.settings = Settings(self.store)
+        self.providers = Providers(self.settings)
         self.profiles = Profiles(self.store)
         self.wildcards = Wildcards(data_dir)
         self.templates = Templates(self.store)
