@@ -166,7 +166,7 @@ class Standing:
 class Healths:
     """All providers and their models, by name; those that were never called are well."""
 
-    policy: HealthPolicy = HealthPolicy()
+    policy: HealthPolicy = field(default_factory=HealthPolicy)
     models: Mapping[tuple[str, str], Health] = field(default_factory=dict)
     providers: Mapping[str, Standing] = field(default_factory=dict)
 

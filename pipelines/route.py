@@ -12,11 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Literal
 
 from models.money import dollars
+from pipelines.routewords import at_home, clock, duration, numbers, pictures
 
 if TYPE_CHECKING:
     from pipelines.request import Where
@@ -150,7 +150,7 @@ def route(ask: Ask, here: Here, offers: Sequence[Offer], policy: Policy, left_mi
     """Where `ask` goes. left_micro: what the budgets still allow, None: no bound. now: Unix seconds, as `resets_at` is."""
     busy = here.wait_seconds > policy.busy_seconds or (ask.deadline is not None and here.wait_seconds + here.seconds > ask.deadline)
     if here.able and (ask.where == "local" or not busy):
-        return Route(local=True, words=_at_home(here, busy))
+        return Route(local=True, words=at_home(here, busy))
     if ask.where == "local":
         return Route(refused=f"{here.why or 'It cannot be drawn on this machine.'} It may not be drawn anywhere else.")
     found = _away(ask, offers, policy, left_micro, now)
@@ -158,9 +158,9 @@ def route(ask: Ask, here: Here, offers: Sequence[Offer], policy: Policy, left_mi
         return found
     ends = max((share.seconds for share in found.shares), default=FOREVER)
     if found.shares and ends < here.wait_seconds + here.seconds:
-        return replace(found, words=f"Here: busy for {_seconds(here.wait_seconds)}. {found.words}")
+        return replace(found, words=f"Here: busy for {duration(here.wait_seconds)}. {found.words}")
     why = found.refused or found.words
-    return Route(local=True, words=f"{_at_home(here, busy)} {why}" if why else _at_home(here, busy))
+    return Route(local=True, words=f"{at_home(here, busy)} {why}" if why else at_home(here, busy))
 
 
 def hedge(ask: Ask, slow: Share, offers: Sequence[Offer], policy: Policy, left_micro: int | None, now: float) -> Share | None:
@@ -190,7 +190,7 @@ def _away(ask: Ask, offers: Sequence[Offer], policy: Policy, left: int | None, n
     affordable = [offer for offer in able if left is None or offer.price_micro * ask.count <= left]
     if left is not None and not affordable:
         needed, rest = dollars(cheapest.price_micro * ask.count), dollars(max(0, left))
-        return Route(refused=f"{cheapest.name}, the cheapest, asks {needed} for {_pictures(ask.count)}; {rest} of the budget is left.")
+        return Route(refused=f"{cheapest.name}, the cheapest, asks {needed} for {pictures(ask.count)}; {rest} of the budget is left.")
     tier = policy.tiers[ask.tier]
     ordered = _ordered(affordable, tier, policy)
     # Each of these could be paid for all of the candidates, so any mix of them can be paid too.
@@ -214,7 +214,7 @@ def _never(ask: Ask, offer: Offer) -> str:
     if offer.health == "open" and offer.resets_at is None:
         return offer.why or "is not used until its settings change"
     if ask.deadline is not None and offer.seconds_p50 > ask.deadline:
-        return f"takes {_seconds(offer.seconds_p50)}, and {_seconds(ask.deadline)} are left"
+        return f"takes {duration(offer.seconds_p50)}, and {duration(ask.deadline)} are left"
     return ""
 
 
@@ -316,13 +316,6 @@ def _hedge_after(ask: Ask, route: Route, offers: Sequence[Offer], policy: Policy
 # Words.
 
 
-def _at_home(here: Here, busy: bool) -> str:
-    cost = f", {dollars(here.price_micro)} a picture" if here.price_micro else ""
-    if here.wait_seconds <= 0:
-        return f"Here: free{cost}."
-    return f"Here: {'busy for' if busy else 'begins in'} {_seconds(here.wait_seconds)}{cost}."
-
-
 def _explained(ask: Ask, route: Route, ordered: Sequence[Offer], offers: Sequence[Offer], left: int | None, now: float) -> str:
     """ "fal: $0.003, 1.2 s; Together: over its limit until 12:04": the chosen first, then every other provider once."""
     chosen = {(share.provider, share.model): share for share in route.shares}
@@ -330,10 +323,10 @@ def _explained(ask: Ask, route: Route, ordered: Sequence[Offer], offers: Sequenc
     by_name = {(offer.provider, offer.model): offer for offer in offers}
     for key, share in chosen.items():
         count = f"{share.count} at " if share.count < ask.count else ""
-        parts.append(f"{count}{by_name[key].name}: {_numbers(by_name[key])}")
+        parts.append(f"{count}{by_name[key].name}: {numbers(by_name[key])}")
         told.add(share.provider)
     if route.waiting:
-        parts.append(f"{route.waiting if chosen else 'waits'}{' wait' if chosen else ''} until {_clock(route.again_at, now)}")
+        parts.append(f"{route.waiting if chosen else 'waits'}{' wait' if chosen else ''} until {clock(route.again_at, now)}")
     for offer in [*ordered, *(offer for offer in offers if offer not in ordered)]:
         if offer.provider not in told:
             told.add(offer.provider)
@@ -345,12 +338,12 @@ def _standing(ask: Ask, offer: Offer, left: int | None, now: float) -> str:
     if never := _never(ask, offer):
         return never
     if left is not None and offer.price_micro * ask.count > left:
-        return f"{_numbers(offer)}, more than the {dollars(max(0, left))} that are left"
+        return f"{numbers(offer)}, more than the {dollars(max(0, left))} that are left"
     if _over_limit(offer, now):
-        return f"{offer.why or 'over its limit'} until {_clock(offer.resets_at, now)}"
+        return f"{offer.why or 'over its limit'} until {clock(offer.resets_at, now)}"
     if offer.why:
         return offer.why
-    return _numbers(offer) if offer.free_slots else f"{_numbers(offer)}, no place free"
+    return numbers(offer) if offer.free_slots else f"{numbers(offer)}, no place free"
 
 
 def _nobody(ask: Ask, offers: Sequence[Offer]) -> str:
@@ -360,21 +353,3 @@ def _nobody(ask: Ask, offers: Sequence[Offer]) -> str:
     for offer in offers:
         said.setdefault(offer.name, _never(ask, offer))
     return "No provider can draw it. " + "; ".join(f"{name}: {why}" for name, why in said.items()) + "."
-
-
-def _numbers(offer: Offer) -> str:
-    return f"{dollars(offer.price_micro)}, {_seconds(offer.seconds_p50)}"
-
-
-def _clock(when: float | None, now: float) -> str:
-    """By the clock of this machine; with seconds where it is soon."""
-    at = datetime.fromtimestamp(now if when is None else when)
-    return at.strftime("%H:%M:%S" if when is not None and when - now < 60 else "%H:%M")
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-
-
-def _pictures(count: int) -> str:
-    return "1 picture" if count == 1 else f"{count} pictures"

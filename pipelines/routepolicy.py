@@ -27,10 +27,10 @@ class TierPolicy:
 
 @dataclass(frozen=True)
 class HealthPolicy:
-    """half_life: seconds, memory: calls, after which a call counts half. prior: calls that the first guess is worth, of which the share `prior_errors`
-    failed. failures: in a row, that open the breaker; error_rate: share that does, once there are `calls` recent ones. cooldown: seconds
-    until a first probe, doubled with each that fails, up to cooldown_max. probe_seconds: after which a silent probe is forgotten.
-    throttled: seconds to stay away when a provider does not say for how long."""
+    """half_life: seconds, memory: calls, after which a call counts half. prior: calls that the first guess is worth, of which the share
+    `prior_errors` failed. failures: in a row, that open the breaker; error_rate: share that does, once there are `calls` recent ones.
+    cooldown: seconds until a first probe, doubled with each that fails, up to cooldown_max. probe_seconds: after which a silent probe is
+    forgotten. throttled: seconds to stay away when a provider does not say for how long."""
 
     half_life: float = 1800.0
     memory: float = 60.0
@@ -47,10 +47,10 @@ class HealthPolicy:
 
 @dataclass(frozen=True)
 class Policy:
-    """busy_seconds: the queue here is busy when it begins later than this. tail: weight of the 95th percentile in what a provider
-    takes. tie: share within which two are as quick. hedge_quantile, hedge_dearer: when a second request goes out, and how much dearer it may be.
-    late: so many times its 95th percentile makes a call late. attempts: providers asked for a picture before it is given up.
-    deadline: (factor on the 95th percentile, lowest, highest) seconds of a call."""
+    """busy_seconds: the queue here is busy when it begins later than this. tail: weight of the 95th percentile in what a provider takes.
+    tie: share within which two are as quick. hedge_quantile, hedge_dearer: when a second request goes out, and how much dearer it may
+    be. late: so many times its 95th percentile makes a call late. attempts: calls for a picture before it is given up. deadline: (factor on
+    the 95th percentile, lowest, highest) seconds of a call."""
 
     busy_seconds: float
     tail: float
