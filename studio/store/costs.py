@@ -61,13 +61,15 @@ class Rates:
 
 @dataclass
 class Cost:
-    """Figures of some pictures. drawn, kept: pictures. seconds: of this machine. local_micro: their price, None without a rate.
+    """Figures of some pictures. drawn, kept: pictures; served: those that history gave again. seconds: of this machine. local_micro: their
+    price, None without a rate.
 
     charges: calls that were, or may have been, billed. micro: what providers were paid, or have reserved (held is that part of it).
     told, told_micro, told_expected: charges whose amount the provider named, what it named, and what the table of prices says.
     """
 
     drawn: int = 0
+    served: int = 0
     kept: int = 0
     seconds: float = 0.0
     charges: int = 0
@@ -123,13 +125,23 @@ def models(store: Store, first: str, last: str) -> dict[tuple[str, str], Cost]:
 
 
 def drawn_here(store: Store, first: str, last: str) -> dict[tuple[str, str], tuple[int, float]]:
-    """Pictures that this machine drew and the seconds they took, by (tier, card); neither trainings nor what history served apart."""
+    """Pictures that this machine drew and the seconds they took, by (tier, card); without trainings and what history served."""
     rows = store.db.execute(
-        "SELECT tier, model, sum(drawn) AS drawn, sum(seconds) AS seconds FROM cost_days"
-        " WHERE provider = '' AND feature != 'training' AND day BETWEEN ? AND ? GROUP BY 1, 2 HAVING sum(drawn) > 0",
+        "SELECT tier, model, sum(drawn - served) AS drawn, sum(seconds) AS seconds FROM cost_days"
+        " WHERE provider = '' AND feature != 'training' AND day BETWEEN ? AND ? GROUP BY 1, 2 HAVING sum(drawn - served) > 0",
         [first, last],
     )
     return {(row["tier"], row["model"]): (row["drawn"], row["seconds"]) for row in rows}
+
+
+def drawn_away(store: Store, first: str, last: str) -> dict[str, tuple[int, int]]:
+    """Pictures that providers drew and what was paid for them, by tier; what is only reserved is not counted."""
+    rows = store.db.execute(
+        "SELECT tier, sum(drawn - served) AS drawn, sum(micro - held) AS micro FROM cost_days WHERE provider != '' AND day BETWEEN ? AND ?"
+        " GROUP BY 1 HAVING sum(drawn - served) > 0",
+        [first, last],
+    )
+    return {row["tier"]: (row["drawn"], row["micro"]) for row in rows}
 
 
 def sum_of(costs: Iterable[Cost]) -> Cost:

@@ -26,6 +26,7 @@ SHARES = {
 # A picture's. seconds: of this machine, so neither a provider's nor those of what history served.
 PICTURES = {
     "drawn": "1",
+    "served": "{row}.served_from IS NOT NULL",  # from history, at no cost
     "kept": f"coalesce({FIGURES['kept']}, 0)",
     "seconds": "(CASE WHEN {row}.place = '' AND {row}.served_from IS NULL THEN coalesce({row}.seconds, 0) ELSE 0 END)",
 }
