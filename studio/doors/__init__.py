@@ -26,6 +26,7 @@ from studio.doors import (
     login,
     loras,
     models,
+    money,
     people,
     post,
     production,
@@ -48,6 +49,7 @@ from studio.gate import Gate
 from studio.guard import Guard
 from studio.login import TooMany, WrongPassword
 from studio.store.jobs import NotNow
+from studio.store.ledger import OverBudget
 from studio.store.people import NotYours
 from studio.studio import Studio
 
@@ -59,7 +61,7 @@ ROOMS: tuple[Callable[[Studio], APIRouter], ...] = (
     experiments.api, production.api,
     imports.pictures, models.api, people.api, post.api, post.pictures, profiles.api, review.api, review.thresholds, rescoring.api,
     safety.api, scorers.api, refine.api,
-    settings.api, wildcards.api,
+    settings.api, wildcards.api, money.api,
     templates.api, templates.composing,
     grids.api, seeds.api, seeds.failures,
     loras.api, datasets.api, datasets.pictures, trainings.api,
@@ -70,6 +72,7 @@ PATROL_SECONDS = 20.0
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 STATUS: dict[type[StudioError], int] = {
     BadInput: 422, NotFound: 404, NotYours: 403, WrongPassword: 403, TooMany: 429, NotNow: 409, Unavailable: 503, OutOfMemory: 503,
+    OverBudget: 402,
 }  # fmt: skip
 
 
