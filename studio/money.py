@@ -105,7 +105,7 @@ class Money:
         return self._changed(who)
 
     def set_rate(self, data: Mapping[str, Any], who: Who) -> Json:
-        """What this machine costs from today on: hour_micro, or watts and tariff_micro (a kWh); and if given machine_micro, months. MONEY."""
+        """What this machine costs from today on: hour_micro, or watts and tariff_micro (a kWh); with machine_micro, months. MONEY."""
         require_admin(who, ADMINS)
         hour = whole(data, "hour_micro", 0, LARGEST_MICRO, None)
         watts, tariff = real(data, "watts", 0, 100_000, None), whole(data, "tariff_micro", 0, LARGEST_MICRO, None)

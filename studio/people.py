@@ -175,6 +175,7 @@ class People:
             for table in ("images", "jobs", "boards", "experiments", "datasets"):
                 db.execute(f"UPDATE {table} SET shared = NULL WHERE shared = ?", [name])
             db.execute("DELETE FROM members WHERE project = ?", [name])
+            db.execute("DELETE FROM budgets WHERE scope = 'project' AND name = ?", [name])
             db.execute("DELETE FROM projects WHERE name = ?", [name])
         for person in members:
             self._rights_changed(person)
