@@ -122,7 +122,8 @@ class Hosts:
 @dataclass(frozen=True)
 class Provider:
     """base_url: without a slash at its end; "" of a template that the studio's settings must fill. keys: names of environment variables,
-    the first that is set counts. models: by id. terms: where its conditions stand. enabled_without_key: some self-hosted ones take none."""
+    the first that is set counts. models: by id. terms: where its conditions stand. enabled_without_key: some self-hosted ones take none.
+    picture_bytes: the largest file that a call shows it, before base64."""
 
     name: str
     title: str
@@ -134,6 +135,7 @@ class Provider:
     models: Mapping[str, CloudModel]
     terms: str
     enabled_without_key: bool = False
+    picture_bytes: int = 4_000_000
 
     def model(self, name: str) -> CloudModel:
         """Raises NotFound."""
@@ -304,6 +306,7 @@ def read_provider(path: Path) -> Provider:
         models=MappingProxyType({model.id: model for model in read}),
         terms=top.text("terms"),
         enabled_without_key=top.flag("enabled_without_key", False),
+        picture_bytes=top.whole("picture_bytes", 4_000_000, low=10_000, high=20_000_000),
     )
     if len(provider.models) < len(read):
         raise models.bad("", "has two models with the same id")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from models.cloud.keys import hide
 from models.errors import StudioError
 
 Kind = Literal["moderation", "validation", "quota", "auth", "throttled", "capacity", "expired", "bug"]
@@ -32,7 +33,8 @@ class Call:
 
     width, height: pixels; a model that takes aspect ratios or coarser multiples draws the nearest that it has (`catalogue.sized`).
     steps, guidance: None for the model's own. seeds: one a picture, 0 .. 2**63-1; as many pictures are drawn. references: pictures to
-    go by, or, with a strength (0 < strength <= 1), the one to start from. loras: public address and weight of each.
+    go by, or, with a strength (0 < strength <= 1), the one to start from. loras: public address and weight of each. webhook: a public
+    address that is told of the end, where the provider tells; it is never waited for.
     """
 
     provider: str
@@ -47,6 +49,7 @@ class Call:
     references: tuple[Reference, ...] = ()
     strength: float | None = None
     loras: tuple[tuple[str, float], ...] = ()
+    webhook: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Ticket:
     request_id: the provider's. urls: "status", "result", "cancel", "polling", as far as the provider named them. model, count: what was
     asked for. price_micro: what it costs by the table of prices. billed_micro: what the provider says that it costs, None where it says
     nothing. pictures: the files themselves, of a provider that answers at once; no part of what is stored, so such a ticket cannot be
-    collected after a restart.
+    collected after a restart. seconds: that such an answer took.
     """
 
     request_id: str
@@ -67,6 +70,7 @@ class Ticket:
     seeds: tuple[int, ...] = ()
     billed_micro: int | None = None
     pictures: tuple[bytes | None, ...] | None = field(default=None, repr=False)
+    seconds: float = 0.0
 
     def to_dict(self) -> dict[str, object]:
         """JSON-ready, without the pictures."""
@@ -78,6 +82,7 @@ class Ticket:
             "price_micro": self.price_micro,
             "seeds": list(self.seeds),
             "billed_micro": self.billed_micro,
+            "seconds": self.seconds,
         }
 
     @classmethod
@@ -90,6 +95,7 @@ class Ticket:
             price_micro=data["price_micro"],
             seeds=tuple(data["seeds"]),
             billed_micro=data["billed_micro"],
+            seconds=data.get("seconds", 0.0),
         )
 
 
@@ -162,7 +168,7 @@ class CloudError(StudioError):
         billed_micro: int | None = None,
         final: bool | None = None,
     ) -> None:
-        super().__init__(what, why, todo)
+        super().__init__(hide(what), hide(why), hide(todo))  # vendors repeat the key that they refuse
         self.kind: Kind = kind
         self.sent: Sent = sent
         self.retry_after = retry_after

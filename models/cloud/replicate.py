@@ -1,0 +1,133 @@
+"""Replicate: predictions. Made without `Prefer: wait`, so that an id is here before anything is waited for.
+
+Flagged pictures are left out of the list; where all are, the prediction fails. It charges by the output picture: for none, nothing; an
+aborted prediction (its `Cancel-After` ran out before it began) is free, one that was cancelled while it ran is charged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from models.cloud.answers import Answer, refused_content, words_of
+from models.cloud.catalogue import CloudModel, Provider, call_micro, nearest_ratio, sized
+from models.cloud.engine import CHECK_SECONDS, Line, Rhythm, pictures_of, result, seed_of
+from models.cloud.spec import Call, Checked, CloudError, Result, Ticket
+from models.cloud.transport import Transport
+
+STATES = {"starting": "starting", "processing": "drawing"}
+OVER = ("succeeded", "failed", "canceled", "aborted")
+
+
+def body_of(model: CloudModel, call: Call) -> tuple[str, dict[str, Any]]:
+    """The path below the API's address and the body of a submit."""
+    can = model.capabilities
+    inputs: dict[str, Any] = {"prompt": call.prompt, **model.extra, **pictures_of(model, call)}
+    if can.aspect_ratios:
+        if call.strength is None:  # else it takes the shape of the picture that it starts from
+            inputs["aspect_ratio"] = nearest_ratio(model, call.width, call.height)
+    else:
+        inputs["width"], inputs["height"] = sized(model, call.width, call.height)
+    if call.strength is not None:
+        inputs["prompt_strength"] = call.strength
+    if call.steps is not None and can.steps:
+        inputs["num_inference_steps"] = call.steps
+    if call.guidance is not None and can.guidance:
+        inputs["guidance"] = call.guidance
+    if call.loras:
+        inputs["lora_weights"], inputs["lora_scale"] = call.loras[0]
+    if can.batch > 1:
+        inputs["num_outputs"] = len(call.seeds)
+    if can.seed:
+        inputs["seed"] = seed_of(call)
+    inputs["output_format"] = "png"
+    body: dict[str, Any] = {"input": inputs}
+    if call.webhook:
+        body |= {"webhook": call.webhook, "webhook_events_filter": ["completed"]}
+    return f"/v1/models/{model.id}/predictions", body
+
+
+class ReplicateEngine:
+    def __init__(self, provider: Provider, key: str, transport: Transport) -> None:
+        self._line = Line(provider, transport, {"Authorization": f"Bearer {key}"})
+        self._provider, self._transport = provider, transport
+
+    async def submit(self, call: Call, deadline: float) -> Ticket:
+        model = self._provider.model(call.model)
+        call = await self._line.ready(call, model)
+        path, body = body_of(model, call)
+        # What nobody waits for any more ends by itself; whole minutes, one more than the deadline leaves.
+        minutes = max(1, math.ceil((deadline - self._transport.clock()) / 60)) + 1
+        answer = await self._line.order(path, body, deadline, self._submitted, headers={"Cancel-After": f"{minutes}m"})
+        told = answer.table()
+        id, urls = str(told["id"]), told.get("urls") or {}
+        own = self._line.url(f"/v1/predictions/{id}")
+        kept = {"status": str(urls.get("get") or own), "cancel": str(urls.get("cancel") or f"{own}/cancel")}
+        return Ticket(id, kept, model.id, len(call.seeds), call_micro(model, call), call.seeds)
+
+    async def collect(self, ticket: Ticket, deadline: float, on_state: Callable[[str], None] | None = None) -> Result:
+        rhythm = Rhythm(self._transport, self._line.title, ticket, deadline, on_state)
+        while True:
+            answer = await self._line.ask("GET", ticket.urls["status"], deadline, self._line.polled, request_id=ticket.request_id)
+            told = answer.table()
+            status = str(told.get("status"))
+            if status in OVER:
+                break
+            rhythm.say(STATES.get(status, status[:40]))
+            await rhythm.wait()
+        if status != "succeeded":
+            raise self._failed(status, told, ticket)
+        urls = self._outputs(told, ticket)
+        shots = await self._line.fetched(urls, deadline, ticket.request_id)
+        return result(ticket, shots, rhythm.seconds, len(urls))
+
+    async def cancel(self, ticket: Ticket) -> bool:
+        deadline = self._transport.clock() + CHECK_SECONDS
+        try:
+            answer = await self._line.ask("POST", ticket.urls["cancel"], deadline, self._line.polled, request_id=ticket.request_id, tries=3)
+        except CloudError:
+            return False
+        return answer.table().get("status") in ("canceled", "aborted")
+
+    async def check(self) -> Checked:
+        url = self._line.url("/v1/account")
+        try:
+            answer = await self._line.ask("GET", url, self._transport.clock() + CHECK_SECONDS, self._line.explained, tries=2)
+        except CloudError as error:
+            return Checked(False, str(error))
+        who = words_of(answer.table().get("username") or "")
+        return Checked(True, f"{self._line.title} accepts the key{f' of {who}' if who else ''}.")
+
+    async def aclose(self) -> None: ...
+
+    # Reading.
+
+    def _submitted(self, answer: Answer) -> CloudError | None:
+        if 200 <= answer.status < 300 and not answer.table().get("id"):
+            return self._line.refusal(answer, "bug", "maybe")
+        return self._line.explained(answer)
+
+    def _failed(self, status: str, told: dict[str, Any], ticket: Ticket) -> CloudError:
+        why = words_of(told.get("error") or "")
+        title, id = self._line.title, ticket.request_id
+        if status == "failed" and refused_content(why):
+            todo = "Change the prompt or the pictures."
+            return CloudError("moderation", f"{title} refused the content.", why, todo, sent="yes", request_id=id, billed_micro=0)
+        if status == "failed":
+            what = f"{title} could not draw it."
+            return CloudError("capacity", what, why, sent="yes", request_id=id, billed_micro=0, final=True)
+        billed = 0 if status == "aborted" else None
+        what = f"{title} ended the request before it was drawn."
+        why = why or "It did not begin in time." if status == "aborted" else "It was cancelled."
+        return CloudError("capacity", what, why, sent="yes", request_id=id, billed_micro=billed, final=True)
+
+    def _outputs(self, told: dict[str, Any], ticket: Ticket) -> list[str]:
+        output = told.get("output")
+        urls = [output] if isinstance(output, str) else output if isinstance(output, list) else []
+        if not urls and told.get("data_removed"):
+            what = f"{self._line.title} no longer has the pictures."
+            raise CloudError("expired", what, "It keeps them for an hour.", sent="yes", request_id=ticket.request_id)
+        if not urls or not all(isinstance(url, str) for url in urls):
+            raise self._line.nothing(ticket.request_id)
+        return urls
