@@ -41,10 +41,10 @@ def after(
         return Next("stop", charge, words="the provider refused it, and nobody else is asked")
     if charge == "hold" and request_id is not None and kind in ("capacity", "throttled", "bug"):
         return Next("resume", "keep", words="no answer yet; it is asked for again by its number")
-    if attempts >= policy.attempts:
-        return Next("stop", charge, words=f"{attempts} calls failed")
-    # A limit passes, and whoever is over it says when; the others of these would most likely fail these candidates again.
+    # A limit passes, and whoever is over it says when: no failure, and no reason not to ask there again.
     avoid = kind != "throttled"
+    if avoid and attempts >= policy.attempts:
+        return Next("stop", charge, words=f"{attempts} calls failed")
     if charge != "hold":
         return Next("elsewhere", charge, avoid)
     if covered:

@@ -34,7 +34,8 @@ class Ask:
 
     references: pictures shown to the model. img2img: it starts from a picture. loras: a public URL each, None where there is none;
     lora_card: what they were made for. negative, seeds: whether the request says something of them. deadline: seconds from now, None:
-    no hurry. waited: seconds that the batch could have been drawn for already. avoid: providers that are not asked (again).
+    no hurry. waited: seconds that the batch could have been drawn for already. avoid: providers that are asked again only when nobody
+    else is left.
     """
 
     tier: str
@@ -104,13 +105,17 @@ class Here:
 
 @dataclass(frozen=True)
 class Share:
-    """`count` of the candidates at one provider. price_micro: of all of them, which is what is reserved. seconds: usual, of a call.
-    deadline: seconds that a call may take at the most. late: seconds after which the breaker hears of it."""
+    """`count` of the candidates at one provider, in `calls` calls: as many as there is room for, since one by one is soonest.
+
+    price_micro: of all of them, which is what is reserved. seconds: usual, of a call. deadline: seconds that a call may take at the most.
+    late: seconds after which the breaker hears of it.
+    """
 
     provider: str
     model: str
     count: int
     price_micro: int
+    calls: int = 1
     seconds: float = 0.0
     deadline: float = 0.0
     late: float = 0.0
@@ -171,11 +176,11 @@ def hedge(ask: Ask, slow: Share, offers: Sequence[Offer], policy: Policy, left_m
         return None
     most = policy.hedge_dearer * slow.price_micro
     left = most if left_micro is None else min(most, left_micro)
-    ask = replace(ask, count=slow.count, avoid=ask.avoid | {slow.provider})
-    for offer in _ordered(_usable(ask, offers), tier, policy):
-        room = _calls(offer, {}, now) * offer.batch
-        if offer.health == "closed" and room >= ask.count and offer.price_micro * ask.count <= left:
-            return _share(offer, ask.count, policy)
+    others = [offer for offer in _usable(ask, offers) if offer.provider not in ask.avoid | {slow.provider}]
+    for offer in _ordered(others, tier, policy):
+        calls = _calls(offer, {}, now)
+        if offer.health == "closed" and calls * offer.batch >= slow.count and offer.price_micro * slow.count <= left:
+            return _share(offer, slow.count, calls, policy)
     return None
 
 
@@ -184,6 +189,7 @@ def hedge(ask: Ask, slow: Share, offers: Sequence[Offer], policy: Policy, left_m
 
 def _away(ask: Ask, offers: Sequence[Offer], policy: Policy, left: int | None, now: float) -> Route:
     able = _usable(ask, offers)
+    able = [offer for offer in able if offer.provider not in ask.avoid] or able
     if not able:
         return Route(refused=_nobody(ask, offers))
     cheapest = min(able, key=lambda offer: offer.price_micro)
@@ -209,8 +215,6 @@ def _never(ask: Ask, offer: Offer) -> str:
     """Why an offer is no use for `ask`, however long one waits."""
     if offer.lacks:
         return offer.lacks
-    if offer.provider in ask.avoid:
-        return offer.why or "was tried"
     if offer.health == "open" and offer.resets_at is None:
         return offer.why or "is not used until its settings change"
     if ask.deadline is not None and offer.seconds_p50 > ask.deadline:
@@ -252,10 +256,11 @@ def _allot(ask: Ask, ordered: Sequence[Offer], tier: TierPolicy, policy: Policy,
             break
         if first is not None and not _instead(ask, offer, first, used, tier, policy, now):
             continue
-        count = min(left, _calls(offer, used, now) * offer.batch)
+        calls = _calls(offer, used, now)
+        count = min(left, calls * offer.batch)
         if count:
-            shares.append(_share(offer, count, policy))
-            used[offer.provider] = used.get(offer.provider, 0) + -(-count // offer.batch)
+            shares.append(_share(offer, count, calls, policy))
+            used[offer.provider] = used.get(offer.provider, 0) + shares[-1].calls
             left -= count
         # Nobody waits for one that is not well: the first of the others is the first choice then.
         if first is None and offer.health == "closed":
@@ -291,11 +296,11 @@ def _free_at(offer: Offer, used: Mapping[str, int], now: float) -> float:
     return now if _calls(offer, used, now) else now + offer.seconds_p50
 
 
-def _share(offer: Offer, count: int, policy: Policy) -> Share:
+def _share(offer: Offer, count: int, room: int, policy: Policy) -> Share:
     factor, low, high = policy.deadline
     deadline = min(high, max(low, factor * offer.seconds_p95))
     late = min(deadline, policy.late * offer.seconds_p95)
-    return Share(offer.provider, offer.model, count, offer.price_micro * count, offer.seconds_p50, deadline, late)
+    return Share(offer.provider, offer.model, count, offer.price_micro * count, min(count, room), offer.seconds_p50, deadline, late)
 
 
 def _over_limit(offer: Offer, now: float) -> bool:
@@ -343,6 +348,8 @@ def _standing(ask: Ask, offer: Offer, left: int | None, now: float) -> str:
         return f"{offer.why or 'over its limit'} until {clock(offer.resets_at, now)}"
     if offer.why:
         return offer.why
+    if offer.provider in ask.avoid:
+        return "was tried"
     return numbers(offer) if offer.free_slots else f"{numbers(offer)}, no place free"
 
 
