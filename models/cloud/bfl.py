@@ -1,7 +1,8 @@
 """Black Forest Labs: a submit gives an address to poll, on a host of a region, and says what it costs in credits (1 = $0.01).
 
 The result's address is signed for minutes: a picture that is refused is asked for once more by way of a fresh one. There is no cancel, and
-its webhooks' scheme is documented nowhere, so it is polled.
+its webhooks' scheme is documented nowhere, so it is polled. It is paid by the picture: what was refused before it was drawn, or failed,
+made none; what was refused after it was drawn counts as paid.
 """
 
 from __future__ import annotations

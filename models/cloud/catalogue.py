@@ -35,7 +35,7 @@ class Price:
     """micro: for an image, for a megapixel, or for a megapixel at `CloudModel.default_steps` (more steps cost more in proportion).
 
     further_micro: for each megapixel after the first, where that is another. pixels: what counts as a megapixel. whole: a begun megapixel
-    counts as one. date: when the source was read.
+    counts as one. date: when the source was read. assumed: no source at hand names it, so it is set where it should not be too low.
     """
 
     kind: PriceKind
@@ -45,6 +45,7 @@ class Price:
     further_micro: int | None = None
     pixels: int = MEGAPIXEL
     whole: bool = False
+    assumed: bool = False
 
 
 @dataclass(frozen=True)
@@ -383,6 +384,7 @@ def _read_price(table: Table) -> Price:
         further_micro=table.whole("further_micro", None, low=0, high=100_000_000),
         pixels=table.whole("pixels", MEGAPIXEL, low=1),
         whole=table.flag("whole", False),
+        assumed=table.flag("assumed", False),
     )
     table.done()
     return price
