@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.cloud.catalogue import CloudModel, Provider, load_providers, price_micro
 from models.errors import StudioError
-from models.money import dollars
+from models.money import DOLLAR, dollars
 from studio.breakeven import Tier, break_even
 from studio.period import Period
 from studio.store import costs
@@ -194,6 +194,11 @@ def _days(count: int) -> tuple[str, str]:
     """The last so many days, today included (UTC)."""
     today = date.fromisoformat(now()[:10])
     return (today - timedelta(count - 1)).isoformat(), today.isoformat()
+
+
+def plain_dollars(micro: int | None) -> str:
+    """ "0.003000": every micro-dollar, as a spreadsheet reads a number; "" for None."""
+    return "" if micro is None else f"{'-' if micro < 0 else ''}{abs(micro) // DOLLAR}.{abs(micro) % DOLLAR:06d}"
 
 
 def persons_titles(store: Store) -> dict[str, str]:

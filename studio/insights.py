@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 from models.errors import BadInput, NotFound
 from models.scorers.catalogue import Dimension, Dimensions, load_scorers
 from pipelines.fields import listed, shown
+from studio.costing import Costing, persons_titles
 from studio.figures import MEASURED, agreement, by_step, count, mean_of, measured, only, per_10000, share, shares, total, versions
 from studio.period import Period, read_period
 from studio.store import insights
+from studio.store.costs import GROUPS
 from studio.store.db import now
 from studio.store.insights import KINDS, PICTURES, Slice
 from studio.store.people import Who, require_admin
@@ -43,6 +45,7 @@ class Insights:
 
     def __init__(self, studio: Studio) -> None:
         self._studio, self._store = studio, studio.store
+        self._costing = Costing(studio)
 
     # The panels.
 
@@ -160,6 +163,21 @@ class Insights:
         places = insights.places(self._store, asked.slice(), ALARMS)
         return {"requests": len(places), "place": mean_of(places), "known": len(places) >= ALARM_FEWEST}
 
+    def costs(self, pairs: Pairs, who: Who) -> Json:
+        """What pictures cost, this machine's time and providers' bills: in all, over time, and by tier, template, feature, provider or
+        person. Everybody's also say whether bills are as expected, and when a GPU pays. A model does not narrow it: bills have none."""
+        asked = self.asked(pairs, who)
+        by = asked.take("by", "tier", GROUPS)
+        asked.none_left()
+        known, period = insights.span(self._store, asked.person), asked.period
+        comparable = known is not None and period.before().last.isoformat() >= known[0]
+        titles = self._tiers if by == "tier" else persons_titles(self._store) if by == "person" else {}
+        return self._costing.panel(by, period, asked.person, titles, comparable) | {
+            "may_set_rate": who.admin,
+            "drift": self._costing.drift() if asked.person is None else None,
+            "break_even": self._costing.break_even() if asked.person is None else None,
+        }
+
     # How it is read.
 
     def asked(self, pairs: Pairs, who: Who) -> Asked:
@@ -248,10 +266,11 @@ class Insights:
             return self._card(key)
         if by == "profile":
             return self._found(lambda: self._studio.profiles.current(key).title, key)
-        if by == "tier":
-            titles = {tier.name: tier.title for family in self._studio.catalogue.families.values() for tier in family.tiers.values()}
-            return titles.get(key, key)
-        return key
+        return self._tiers.get(key, key) if by == "tier" else key
+
+    @property
+    def _tiers(self) -> dict[str, str]:
+        return {tier.name: tier.title for family in self._studio.catalogue.families.values() for tier in family.tiers.values()}
 
     def _found(self, title: Callable[[], str], name: str) -> str:
         """The title of what a picture was made with, or its bare name when that is no longer there."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from models.errors import BadInput
 from pipelines.fields import listed, shown
+from studio.costing import plain_dollars
 from studio.spreadsheet import harmless
 from studio.store.db import Store
 from studio.store.people import Who, require_admin
@@ -113,13 +114,6 @@ def as_csv(rows: Sequence[sqlite3.Row]) -> Iterator[str]:
             "error": " ".join(error[part] for part in ("what", "why") if error.get(part)),
         } | {f"{name}_dollars": plain_dollars(row[name]) for name in ("expected", "reserved", "settled")}
         yield written([other[name] if name in other else row[name] for name in CSV])
-
-
-def plain_dollars(micro: int | None) -> str:
-    """ "0.003000": what a spreadsheet reads as a number, exact."""
-    if micro is None:
-        return ""
-    return f"{'-' if micro < 0 else ''}{abs(micro) // 1_000_000}.{abs(micro) % 1_000_000:06d}"
 
 
 def _once(pairs: Pairs) -> dict[str, str]:

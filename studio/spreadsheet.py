@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from studio.costing import plain_dollars
 from studio.store.insights import PICTURES, REQUESTS
 from studio.store.views import Json
 
@@ -81,6 +82,19 @@ def _alarm(answer: Json) -> tuple[Row, Iterable[Row]]:
     return ["requests", "place", "low", "high"], [[answer["requests"], *(place.get(name) for name in ("value", "low", "high"))]]
 
 
+COSTS = ("drawn", "kept", "seconds", "charges")
+AMOUNTS = ("cloud", "held", "local", "all", "per_kept")
+
+
+def _costs(answer: Json) -> tuple[Row, Iterable[Row]]:
+    rows = (
+        [group["key"], group["title"], *(group[name] for name in COSTS), *(plain_dollars(group[f"{name}_micro"]) for name in AMOUNTS)]
+        for group in answer["groups"]
+    )
+    return [answer["by"], "title", *COSTS, *(f"{name}_dollars" for name in AMOUNTS)], rows
+
+
 PANELS: dict[str, Callable[[Json], tuple[Row, Iterable[Row]]]] = {
     "overview": _overview, "reasons": _reasons, "scores": _scores, "people": _people, "safety": _safety, "alarm": _alarm,
+    "costs": _costs,
 }  # fmt: skip

@@ -19,6 +19,7 @@ def api(studio: Studio) -> APIRouter:
     panels = {
         "overview": insights.overview, "reasons": insights.reasons, "scores": insights.scores,
         "people": insights.people, "safety": insights.safety, "alarm": insights.alarm,
+        "costs": insights.costs,
     }  # fmt: skip
 
     @router.get("/{panel}.csv")

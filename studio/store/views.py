@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from models.scorers.catalogue import Dimensions, load_scorers
-from studio.store import boards, comments, images, loras, posts
+from studio.store import boards, comments, costs, images, loras, posts
 from studio.store.db import Store
 from studio.store.people import Who
 from studio.store.pins import pinned
@@ -32,6 +32,7 @@ def job_view(store: Store, row: sqlite3.Row) -> Json:
     counts = store.db.execute(_COUNTS, [row["id"]]).fetchone()
     outcome = json.loads(row["outcome"])["text"] if row["outcome"] else ""
     request = json.loads(row["request"])
+    cost = costs.of_job(store, row["id"])
     names = ("id", "state", "prompt", "tier", "family", "card", "created", "started", "finished", "draft", "keep", "parent",
              "person", "shared", "priority", "not_before", "profile", "round", "rounds")  # fmt: skip
     return {name: row[name] for name in names} | {
@@ -54,6 +55,8 @@ def job_view(store: Store, row: sqlite3.Row) -> Json:
         "step": 0,
         "steps": row["steps"],
         "eta": None,
+        "cost_micro": cost.cost_micro if cost else None,  # what providers were paid, or hold
+        "expected_micro": cost.expected_micro if cost else None,
     }
 
 
@@ -66,10 +69,10 @@ def image_views(store: Store, rows: Sequence[sqlite3.Row], percentiles: Percenti
     scores, made_from, finals = images.scores_of(store, ids), images.children(store, ids, who), images.finals_of(store, ids)
     placed = boards.boards_of(store, ids, who) if who is not None else {}
     in_library, said, processed = pinned(store, ids), comments.counts(store, ids), posts.posts_of(store, ids)
-    worn = loras.worn(store, {row["job_id"] for row in rows})
+    worn, cost = loras.worn(store, {row["job_id"] for row in rows}), costs.of_pictures(store, rows)
     return [
         _image_view(row, scores[row["id"]], made_from[row["id"]], percentiles)
-        | {"finished": finals.get(row["id"]), "loras": worn.get(row["job_id"], [])}
+        | {"finished": finals.get(row["id"]), "loras": worn.get(row["job_id"], []), "cost_micro": cost[row["id"]]}
         | {"boards": placed.get(row["id"], []), "mine": who is not None and row["person"] == who.name, "pinned": row["id"] in in_library}
         | {"comments": said.get(row["id"], 0), "processed": posts.post_view(row["id"], processed.get(row["id"]))}
         for row in rows
