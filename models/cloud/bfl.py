@@ -55,14 +55,16 @@ class BflEngine:
 
     async def submit(self, call: Call, deadline: float) -> Ticket:
         model = self._provider.model(call.model)
+        began = self._transport.clock()
         call = await self._line.ready(call, model)
         path, body = body_of(model, call)
-        answer = await self._line.order(path, body, deadline, self._submitted)
+        answer = await self._line.order(path, body, deadline, self._submitted, seconds=self._transport.limits.try_)
         told = answer.table()
         id = str(told["id"])
         url = str(told.get("polling_url") or self._line.url(f"/v1/get_result?id={id}"))
-        price = call_micro(model, call)
-        return Ticket(id, {"polling": url}, model.id, len(call.seeds), price, call.seeds, billed_micro=micro_of(told.get("cost")))
+        cost, took = micro_of(told.get("cost")), self._transport.clock() - began
+        urls = {"polling": url}
+        return Ticket(id, urls, model.id, len(call.seeds), call_micro(model, call), call.seeds, billed_micro=cost, seconds=took)
 
     async def collect(self, ticket: Ticket, deadline: float, on_state: Callable[[str], None] | None = None) -> Result:
         rhythm = Rhythm(self._transport, self._line.title, ticket, deadline, on_state)

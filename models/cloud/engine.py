@@ -36,7 +36,7 @@ class Line:
         return self.provider.base_url + path
 
     async def order(self, path: str, body: object, deadline: float, explain: Callable[[Answer], CloudError | None], **more: Any) -> Answer:
-        """POSTs a submit; more: `headers`, `cap`. Raises CloudError."""
+        """POSTs a submit; more: `headers`, `seconds`, `cap`. Raises CloudError."""
         headers = {**self.headers, **more.pop("headers", {})}
         hosts = self.provider.hosts.api
         return await self.transport.order(
@@ -182,8 +182,8 @@ def drawn(ticket: Ticket, shots: Sequence[Shot | None], flags: Sequence[bool] = 
 
 
 def result(ticket: Ticket, shots: Sequence[Shot | None], seconds: float, made: int, flags: Sequence[bool] = ()) -> Result:
-    """made: how many pictures the provider drew, which is what it charges for where it does not say."""
+    """seconds: of the collecting. made: how many pictures the provider drew, which is what it charges for where it does not say."""
     billed = ticket.billed_micro
     if billed is None:
         billed = ticket.price_micro // ticket.count * min(made, ticket.count)
-    return Result(drawn(ticket, shots, flags), billed, seconds)
+    return Result(drawn(ticket, shots, flags), billed, ticket.seconds + seconds)

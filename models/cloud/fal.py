@@ -51,6 +51,7 @@ class FalEngine:
 
     async def submit(self, call: Call, deadline: float) -> Ticket:
         model = self._provider.model(call.model)
+        began = self._transport.clock()
         call = await self._line.ready(call, model)
         path, body = body_of(model, call)
         headers = {
@@ -58,7 +59,7 @@ class FalEngine:
             "X-Fal-Request-Timeout": str(max(1, int(deadline - self._transport.clock()))),
             "X-Fal-Object-Lifecycle-Preference": json.dumps({"expiration_duration_seconds": KEPT_SECONDS}),
         }
-        answer = await self._line.order(path, body, deadline, self._submitted, headers=headers)
+        answer = await self._line.order(path, body, deadline, self._submitted, headers=headers, seconds=self._transport.limits.try_)
         told = answer.table()
         id = str(told["request_id"])
         # The endpoint's own path is left out of its requests' addresses: owner and alias alone.
@@ -68,7 +69,8 @@ class FalEngine:
             "result": str(told.get("response_url") or base),
             "cancel": str(told.get("cancel_url") or f"{base}/cancel"),
         }
-        return Ticket(id, urls, model.id, len(call.seeds), call_micro(model, call), call.seeds)
+        took = self._transport.clock() - began
+        return Ticket(id, urls, model.id, len(call.seeds), call_micro(model, call), call.seeds, seconds=took)
 
     async def collect(self, ticket: Ticket, deadline: float, on_state: Callable[[str], None] | None = None) -> Result:
         rhythm = Rhythm(self._transport, self._line.title, ticket, deadline, on_state)

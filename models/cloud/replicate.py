@@ -55,16 +55,19 @@ class ReplicateEngine:
 
     async def submit(self, call: Call, deadline: float) -> Ticket:
         model = self._provider.model(call.model)
+        began = self._transport.clock()
         call = await self._line.ready(call, model)
         path, body = body_of(model, call)
         # What nobody waits for any more ends by itself; whole minutes, one more than the deadline leaves.
         minutes = max(1, math.ceil((deadline - self._transport.clock()) / 60)) + 1
-        answer = await self._line.order(path, body, deadline, self._submitted, headers={"Cancel-After": f"{minutes}m"})
+        headers = {"Cancel-After": f"{minutes}m"}
+        answer = await self._line.order(path, body, deadline, self._submitted, headers=headers, seconds=self._transport.limits.try_)
         told = answer.table()
         id, urls = str(told["id"]), told.get("urls") or {}
         own = self._line.url(f"/v1/predictions/{id}")
         kept = {"status": str(urls.get("get") or own), "cancel": str(urls.get("cancel") or f"{own}/cancel")}
-        return Ticket(id, kept, model.id, len(call.seeds), call_micro(model, call), call.seeds)
+        took = self._transport.clock() - began
+        return Ticket(id, kept, model.id, len(call.seeds), call_micro(model, call), call.seeds, seconds=took)
 
     async def collect(self, ticket: Ticket, deadline: float, on_state: Callable[[str], None] | None = None) -> Result:
         rhythm = Rhythm(self._transport, self._line.title, ticket, deadline, on_state)

@@ -59,7 +59,7 @@ class Ticket:
     request_id: the provider's. urls: "status", "result", "cancel", "polling", as far as the provider named them. model, count: what was
     asked for. price_micro: what it costs by the table of prices. billed_micro: what the provider says that it costs, None where it says
     nothing. pictures: the files themselves, of a provider that answers at once; no part of what is stored, so such a ticket cannot be
-    collected after a restart. seconds: that such an answer took.
+    collected after a restart. seconds: that the submit took.
     """
 
     request_id: str
@@ -120,7 +120,7 @@ class Result:
     """What a call made, in the order of its seeds; None: this one was refused or is missing.
 
     billed_micro: what the provider said that it charged, else what its price list makes of the pictures that it made; None where neither
-    tells. seconds: from the submit (or, after a restart, from the collecting) to the last picture.
+    tells. seconds: of the submit and of the collecting, to the last picture.
     """
 
     pictures: tuple[Drawn | None, ...]

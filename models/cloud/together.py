@@ -90,14 +90,14 @@ async def collected(line: Line, ticket: Ticket, deadline: float) -> Result:
     if ticket.urls:
         began = line.transport.clock()
         shots = await line.fetched([ticket.urls[name] for name in sorted(ticket.urls)], deadline, ticket.request_id)
-        return result(ticket, shots, ticket.seconds + line.transport.clock() - began, len(shots))
+        return result(ticket, shots, line.transport.clock() - began, len(shots))
     if ticket.pictures is None:
         what = f"{line.title} answered while the studio was stopped."
         raise CloudError("expired", what, "Its pictures were in the answer, and it keeps none.", sent="yes", request_id=ticket.request_id)
     if not ticket.pictures:
         raise line.nothing(ticket.request_id)
     shots = await line.decoded(ticket.pictures, ticket.request_id)
-    return result(ticket, shots, ticket.seconds, len(ticket.pictures))
+    return result(ticket, shots, 0.0, len(ticket.pictures))
 
 
 async def listed(line: Line, path: str) -> Checked:

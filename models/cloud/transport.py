@@ -118,18 +118,21 @@ class Transport:
         json: Any,
         deadline: float,
         explain: Explain,
+        seconds: float | None = None,
         cap: int | None = None,
     ) -> Answer:
         """A submit: POSTs once, and again only while surely nothing was begun. A 2xx is the caller's to read.
 
-        explain: what an answer that is no success means. Raises CloudError.
+        explain: what an answer that is no success means. seconds: for one attempt, None for all that is left. cap: bytes of the answer.
+        Raises CloudError.
         """
         _check_host(url, hosts, title, "no")
         attempt = 0
         while True:
             attempt += 1
             try:
-                answer = await self._once("POST", url, headers, json, deadline, deadline - self.clock(), cap or self.limits.answer_bytes)
+                left = deadline - self.clock()
+                answer = await self._once("POST", url, headers, json, deadline, seconds or left, cap or self.limits.answer_bytes)
             except _Lost as lost:
                 error = _lost(title, lost)
             else:
