@@ -16,6 +16,7 @@ from studio.doors import (
     archive,
     batches,
     brands,
+    cloud,
     comments,
     datasets,
     experiments,
@@ -58,7 +59,7 @@ log = logging.getLogger(__name__)
 # A room is a function from the studio to its routes.
 ROOMS: tuple[Callable[[Studio], APIRouter], ...] = (
     work.api, work.pictures, brands.api, queue.api, history.api, history.boards, comments.api, insights.api, archive.api, imports.api,
-    experiments.api, production.api,
+    experiments.api, production.api, cloud.api,
     imports.pictures, models.api, people.api, post.api, post.pictures, profiles.api, review.api, review.thresholds, rescoring.api,
     safety.api, scorers.api, refine.api,
     settings.api, wildcards.api, money.api,

@@ -14,7 +14,22 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from studio.page import batch, experiments, form, header, history, insights, loras, models, quality, review, settings, sheet, templates
+from studio.page import (
+    batch,
+    cloud,
+    experiments,
+    form,
+    header,
+    history,
+    insights,
+    loras,
+    models,
+    quality,
+    review,
+    settings,
+    sheet,
+    templates,
+)
 from studio.page.theme import theme
 
 if TYPE_CHECKING:
@@ -27,7 +42,7 @@ STYLES = (
     "tokens.css", "shell.css", "form.css", "promptparts.css", "sheet.css", "loupe.css", "views.css", "history.css", "models.css",
     "queue.css", "drop.css", "settings.css", "quality.css", "scorers.css", "review.css", "insights.css", "comments.css", "loras.css",
     "experiments.css", "dataset.css", "templates.css", "versions.css", "grids.css", "batch.css", "production.css", "refine.css",
-    "loratrain.css",
+    "loratrain.css", "cloud.css",
 )  # fmt: skip
 
 
@@ -51,6 +66,7 @@ def build(studio: Studio) -> gr.Blocks:
                 insights.build()
                 quality.build()
                 models.build()
+                cloud.build()
                 settings.build()
             header.build_more()
             header.build_status()

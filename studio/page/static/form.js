@@ -2,6 +2,7 @@
 
 import { api, Refused } from "./api.js";
 import { BrandChooser } from "./brandchooser.js";
+import { clouds } from "./clouds.js";
 import { h, set, shape } from "./dom.js";
 import { actOf } from "./keys.js";
 import { LoraChooser } from "./lorachooser.js";
@@ -14,6 +15,7 @@ import { studio } from "./studio.js";
 import { TemplateChooser } from "./templatechooser.js";
 import { Wishes } from "./wishes.js";
 import { Refine } from "./refine.js";
+import { Where } from "./where.js";
 
 const REMEMBERED = "contact-sheet.form";
 const NUMBERS = ["draft", "keep", "steps", "guidance"];
@@ -28,6 +30,7 @@ export class CsForm extends HTMLElement {
     this.recall();
     studio.on("about", () => this.suit());
     studio.on("choice", () => this.suit());
+    studio.on("clouds", () => this.suitFamilies());
     studio.on("reuse", (request) => this.fill(request));
     studio.on("vary", (image) => this.vary(image));
     studio.on("start from", (picture) => this.startFrom(picture));
@@ -46,6 +49,7 @@ export class CsForm extends HTMLElement {
     this.seed = new Seed({ latest: () => document.querySelector("cs-sheet")?.latestSeed() ?? null, changed: () => this.remember() });
     this.start = new Start({ changed: () => this.remember() });
     this.wishes = new Wishes({ field: (...given) => this.field(...given), number: (...given) => this.number(...given), changed: () => this.remember() });
+    this.where = new Where({ asked: () => this.request(), changed: () => this.remember() });
     this.negative = h("input", { id: "cs-negative", type: "text", autocomplete: "off", maxlength: 1000 });
     this.family = h("select", { id: "cs-family", onchange: () => studio.choose({ family: this.family.value }) });
     this.sizes = h("div", { class: "cs-sizes", role: "radiogroup", "aria-labelledby": "cs-size-label" });
@@ -90,6 +94,7 @@ export class CsForm extends HTMLElement {
       this.field("seed", "Seed", this.seed.input, null, this.seed.element),
       this.wishes.element,
       this.advanced,
+      (this.where.box = this.field("where", "Where", this.where.input, null, this.where.element)),
       h("div", { class: "cs-send" }, this.alert, this.button),
     );
     this.append(this.form);
@@ -125,16 +130,23 @@ export class CsForm extends HTMLElement {
     this.negativeNote.textContent = facts.negative_used ? "" : "ignored by this model";
     this.draft.max = this.keep.max = studio.about.limits.draft;
     this.prompt.limit = studio.about.limits.prompt;
-    const usable = studio.about.families.filter((family) => family.usable !== false);
-    this.familyField.hidden = usable.length < 2;
-    this.family.replaceChildren(...usable.map((family) => h("option", { value: family.name, text: family.title })));
-    this.family.value = studio.family;
+    this.suitFamilies();
     this.suitSizes(facts.sizes);
     this.start.show();
     this.wishes.suit();
     this.prompt.read();
     this.parts.read();
     this.template.show();
+  }
+
+  /** Those whose weights are here, or that a provider draws. */
+  suitFamilies() {
+    if (!studio.about) return;
+    const usable = studio.about.families.filter((family) => family.usable !== false || clouds.serves(family.name));
+    const same = usable.length === this.family.options.length && usable.every(({ name }, i) => this.family.options[i].value === name);
+    this.familyField.hidden = usable.length < 2;
+    if (!same) this.family.replaceChildren(...usable.map((family) => h("option", { value: family.name, text: family.title })));
+    this.family.value = studio.family;
   }
 
   suitSizes(sizes) {
@@ -167,7 +179,7 @@ export class CsForm extends HTMLElement {
     const seed = this.seed.value();
     if (seed !== undefined) request.seed = seed;
     if (this.negative.value && !this.negative.disabled) request.negative = this.negative.value;
-    return { ...request, ...this.template.request(), ...this.brand.request(), ...this.parts.request(), ...this.loras.request(), ...this.wishes.request(), ...this.start.request() };
+    return { ...request, ...this.template.request(), ...this.brand.request(), ...this.parts.request(), ...this.loras.request(), ...this.wishes.request(), ...this.start.request(), ...this.where.request() };
   }
 
   /** Sends the request; `front`: before whatever else of this person's waits; `confirmed`: also what safety asks about. */
@@ -254,6 +266,7 @@ export class CsForm extends HTMLElement {
     this.seed.set(request.seed ?? request.seeds?.[0] ?? "");
     this.start.fill(request);
     this.wishes.fill(this.brand.without(request));
+    this.where.fill(request);
     this.parts.fill(request);
     this.loras.fill(request);
     this.brand.fill(request);
@@ -300,9 +313,10 @@ export class CsForm extends HTMLElement {
 
   // A reload loses nothing that was typed.
   remember() {
-    const kept = { prompt: this.prompt.input.value, ...this.seed.kept(), size: this.size(), start: this.start.picture, wishes: this.wishes.kept(), parts: this.parts.kept(), loras: this.loras.kept(), template: this.template.kept(), brand: this.brand.kept() };
+    const kept = { prompt: this.prompt.input.value, ...this.seed.kept(), size: this.size(), start: this.start.picture, wishes: this.wishes.kept(), where: this.where.kept(), parts: this.parts.kept(), loras: this.loras.kept(), template: this.template.kept(), brand: this.brand.kept() };
     for (const name of [...NUMBERS, "negative"]) kept[name] = this[name].value;
     localStorage.setItem(REMEMBERED, JSON.stringify(kept));
+    this.where.changed();
   }
 
   recall() {
@@ -313,6 +327,7 @@ export class CsForm extends HTMLElement {
     this.start.picture = kept.start ?? null;
     this.start.show();
     this.wishes.recall(kept.wishes);
+    this.where.recall(kept.where);
     this.parts.recall(kept.parts);
     this.loras.recall(kept.loras);
     this.template.recall(kept.template);

@@ -5,6 +5,7 @@ import { api, Refused } from "./api.js";
 import { deeds } from "./deeds.js";
 import { debounced, duration, h, icon, plural, set } from "./dom.js";
 import { JobTools } from "./jobtools.js";
+import { dollars } from "./money.js";
 import { Strip } from "./strip.js";
 import { studio } from "./studio.js";
 
@@ -27,8 +28,9 @@ export class Job {
     this.tools = new JobTools(this);
     this.trouble = h("p", { class: "cs-error cs-trouble", role: "alert", hidden: true });
     this.outcome = h("p", { class: "cs-outcome", hidden: true });
+    this.route = h("p", { class: "cs-route", hidden: true }); // where it is drawn, and why there
     this.element = h("section", { class: "cs-job", "aria-labelledby": this.title.id },
-      h("div", { class: "cs-job-head" }, this.origin, this.title, this.how, this.tools.element), this.trouble, this.outcome);
+      h("div", { class: "cs-job-head" }, this.origin, this.title, this.how, this.tools.element), this.trouble, this.route, this.outcome);
     this.element.job = this;
     this.later = debounced(() => this.load(), AGAIN_MS);
     const hooks = {
@@ -201,7 +203,11 @@ export class Job {
     }
     if (this.running && !this.job.paused && eta !== null && eta !== undefined) parts.push(eta < 1 ? "nearly done" : `${duration(eta)} left`);
     if (!this.running) parts.push(...(state === "done" ? [] : [state]), ...(done ? [this.summary()] : []));
+    const { where, route, cost_micro: cost, expected_micro: expected } = this.job;
+    if (cost) parts.push(dollars(cost));
+    else if (expected && this.running) parts.push(`about ${dollars(expected)}`);
     this.how.replaceChildren(...parts.map((part) => h("span", { text: part })));
+    set(this.route, { hidden: where !== "cloud allowed" || !route, text: route ?? "" });
     if (this.ladder) {
       this.finals.tally(this.finished());
       this.finals.element.hidden = !this.finals.frames.size && !this.finals.places.length;

@@ -8,7 +8,9 @@ import { Dialog } from "./dialog.js";
 import { VERDICTS, verdictSaid } from "./frame.js";
 import { Measures } from "./measures.js";
 import { duration, h, icon, set } from "./dom.js";
+import { placeOf } from "./clouds.js";
 import { CsComments } from "./comments.js";
+import { exact } from "./money.js";
 import { Notes } from "./notes.js";
 import { Post } from "./post.js";
 import { openProduction } from "./production.js";
@@ -173,6 +175,8 @@ class Loupe extends Dialog {
       ["Seed", image.seed], ["Steps", image.steps], ["Guidance", image.guidance], ["Size", `${image.width} × ${image.height}`],
       ["Tier", studio.facts(image.tier, image.request.family)?.title ?? image.tier],
       ["Model", studio.facts(image.tier, image.request.family)?.card_title ?? image.card],
+      ["Drawn at", image.place === undefined ? null : placeOf(image.place)],
+      ["Cost", image.cost_micro ? exact(image.cost_micro) : null],
       ["Drawn in", image.seconds === null ? null : image.seconds < 10 ? `${image.seconds.toFixed(1)} s` : duration(image.seconds)],
       ["Made", image.created ? new Date(image.created).toLocaleString() : null],
       ["Stage", image.stage === "draft" ? "draft of a ladder" : null],
