@@ -80,9 +80,12 @@ def _shown(row: sqlite3.Row, who: Who) -> bool:
 
 
 def mark_drawn(
-    db: sqlite3.Connection, job: int, number: int, *, path: str, width: int, height: int, seconds: float, details: dict[str, object]
+    db: sqlite3.Connection, job: int, number: int, *, path: str, width: int, height: int, seconds: float | None, details: dict[str, object]
 ) -> int | None:
-    """Records a picture whose file is in place, inside the caller's transaction; its id, or None when the number was drawn before."""
+    """Records a picture whose file is in place, inside the caller's transaction; its id, or None when the number was drawn before.
+
+    seconds: of this machine's device, None for a picture that a provider drew.
+    """
     row = db.execute(
         "UPDATE images SET state = 'drawn', path = ?, width = ?, height = ?, seconds = ?, details = ?, drawn = ?"
         " WHERE job_id = ? AND number = ? AND state != 'drawn' RETURNING id",

@@ -18,3 +18,12 @@ def cloud_tasks(db: Database) -> None:
     db.execute("CREATE INDEX tasks_cloud ON tasks(state, id) WHERE place = 'cloud' AND state IN ('waiting', 'leased')")
     # One row: JSON of pipelines Healths, learned from real calls.
     db.execute("CREATE TABLE cloud_health (id INTEGER PRIMARY KEY CHECK (id = 1), state TEXT NOT NULL)")
+
+
+@migrations()
+def lora_addresses(db: Database) -> None:
+    # Where a provider can fetch a LoRA: a public address that a person gave for one of its versions.
+    db.execute(
+        "CREATE TABLE lora_urls (lora TEXT NOT NULL REFERENCES loras(name), version INTEGER NOT NULL, url TEXT NOT NULL,"
+        " PRIMARY KEY (lora, version)) WITHOUT ROWID"
+    )

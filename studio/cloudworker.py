@@ -1,0 +1,260 @@
+"""The cloud worker: a process that asks providers for pictures. `python -m studio.cloudworker`, started by the cloud's supervisor.
+
+It alone reads keys, and it imports no torch. One event loop makes all the calls; the database is one thread beside it. It ends when its
+standard input does, for then the page is gone; whatever it was at, the next one goes on with from the ledger.
+"""
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import logging.handlers
+import os
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+from filelock import FileLock
+
+from models.cards import Catalogue, load_catalogue
+from models.cloud.keys import guard_logs, key_of
+from models.cloud.signers import Signers, replicate_secret
+from models.cloud.spec import CloudError, Ticket
+from studio import events
+from studio.cloudcalls import Caller
+from studio.clouddelivery import Delivery
+from studio.cloudengines import Engines
+from studio.cloudsetup import CloudSetup
+from studio.config import quiet_libraries
+from studio.providers import Providers
+from studio.settings import Settings
+from studio.spool import Spool
+from studio.store import Store, cloudtasks, jobs, ledger
+from studio.webhooks import Bells, Listener, keep_listening
+from studio.webhooksetup import Setup
+
+log = logging.getLogger("studio.cloudworker")
+
+Made = TypeVar("Made")
+MOST_CALLS = 64  # at a time, over all providers; each has its own limit besides
+IDLE_SECONDS = 1.0
+WEBHOOK_SECONDS = 20.0  # to fetch what proves webhooks
+UNCERTAIN_SECONDS = 120.0  # between two looks at what is uncertain and has a number to ask for
+UNCERTAIN_AGE = 3600.0  # for how long providers keep results
+
+
+class CloudWorker:
+    """One loop over one database."""
+
+    def __init__(self, store: Store, folder: Path, catalogue: Catalogue, name: str) -> None:
+        self.store, self.name = store, name
+        self.settings = Settings(store)
+        self.providers = Providers(self.settings)
+        self.spool = Spool(folder)
+        self._delivery = Delivery(store, folder, catalogue)
+        self.link: events.Link | None = None
+        self._wake: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._database = ThreadPoolExecutor(1, thread_name_prefix="database")
+        self._looked = 0.0
+
+    def tell(self, event: str, **message: object) -> None:
+        if self.link is not None:
+            self.link.send({"event": event, **message})
+
+    def hear(self, message: dict[str, Any]) -> None:
+        """From the page, on the link's thread."""
+        loop = self._loop
+        if loop is not None:
+            loop.call_soon_threadsafe(self._heard, message)
+
+    def _heard(self, message: dict[str, Any]) -> None:
+        if "configured" in message:
+            self.engines.forget()
+            self._looked = 0.0
+        assert self._wake is not None
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Works until it is cancelled, or the process ends."""
+        self._loop, self._wake = asyncio.get_running_loop(), asyncio.Event()
+        bells = Bells()
+        self.engines = Engines(self.providers, self.settings, bells)
+        self.caller = Caller(self.store, self.providers, self.engines, self.spool, self._delivery, self.tell, self._in_database)
+        listener = asyncio.create_task(self._listen(bells))
+        try:
+            await self._resume()
+            self.tell("ready")
+            while True:
+                await self._look()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), IDLE_SECONDS)
+                self._wake.clear()
+        finally:
+            listener.cancel()
+            for run in list(self.caller.runs):
+                if run.task is not None:
+                    run.task.cancel()
+            await self.engines.aclose()
+
+    async def _look(self) -> None:
+        """Takes what was sent, and ends what nobody wants any more."""
+        room = MOST_CALLS - len(self.caller.runs)
+        if room > 0:
+            for errand in await self._in_database(lambda: self._lease(room)):
+                self.caller.start(errand)
+                self.tell("job", id=errand.task.job)
+        ended = await self._in_database(lambda: {run for run in list(self.caller.runs) if jobs.has_ended(self.store, run.errand.task.job)})
+        for run in ended:
+            await self.caller.cancel(run)
+        if time.monotonic() - self._looked > UNCERTAIN_SECONDS or not self._looked:
+            self._looked = time.monotonic()
+            await self._ask_for_uncertain()
+
+    def _lease(self, room: int) -> list[cloudtasks.Errand]:
+        if not cloudtasks.anything_sent(self.store.db):  # without a write lock each second
+            return []
+        with self.store.write() as db:
+            return cloudtasks.lease(db, self.name, room)
+
+    # After a crash.
+
+    async def _resume(self) -> None:
+        """Goes on with what a worker that is gone had begun."""
+        self.spool.sweep()
+        kept = set(self.spool.charges())
+        for charge in await self._in_database(lambda: ledger.open_charges(self.store.db)):
+            if charge["state"] != "uncertain" and charge["task_id"] is not None:
+                await self._resume_one(charge)
+        # What lies here of charges that have ended was delivered, or could not be: the disk may have room by now.
+        for number in sorted(kept - {run.errand.charge for run in self.caller.runs}):
+            await self._deliver_again(number)
+        await self._in_database(self._free_leases)
+
+    async def _resume_one(self, charge: sqlite3.Row) -> None:
+        errand = await self._in_database(lambda: cloudtasks.errand_of(self.store.db, charge))
+        if errand is None:
+            await self._in_database(lambda: self._close(charge["id"], "Its batch is gone."))
+            return
+        result = await asyncio.to_thread(self.spool.result, charge["id"])
+        ticket = await asyncio.to_thread(self.spool.ticket, charge["id"])
+        if ticket is None and charge["ticket"] is not None:
+            ticket = Ticket.from_dict(json.loads(charge["ticket"]))
+        if charge["begun"] is None:
+            await self._in_database(lambda: self._not_begun(charge, errand))
+        elif ticket is not None or result is not None:
+            if charge["state"] == "reserved" and ticket is not None:  # its pictures were here before its number was kept
+                await self._in_database(lambda: self._submitted(charge["id"], ticket))
+            self.caller.start(errand, ticket, result)
+        else:
+            what = f"{errand.provider} may have been asked for it when the studio was stopped."
+            why = "No answer was kept, so nobody here knows whether it was drawn and billed."
+            error = CloudError("capacity", what, why, "Look it up at the provider, then settle it in the Cloud tab.", sent="maybe")
+            await self._in_database(lambda: self._uncertain(errand, error))
+
+    def _errand_of(self, charge: sqlite3.Row) -> cloudtasks.Errand | None:
+        return cloudtasks.errand_of(self.store.db, charge)
+
+    def _not_begun(self, charge: sqlite3.Row, errand: cloudtasks.Errand) -> None:
+        with self.store.write() as db:
+            if errand.hedge:
+                ledger.release(db, charge["id"], "It was not sent.")
+            else:
+                db.execute("UPDATE tasks SET state = 'waiting', worker = NULL WHERE id = ? AND state = 'leased'", [errand.task.id])
+
+    def _submitted(self, charge: int, ticket: Ticket) -> None:
+        with self.store.write() as db:
+            ledger.submitted(db, charge, ticket.to_dict())
+
+    def _uncertain(self, errand: cloudtasks.Errand, error: CloudError) -> None:
+        with self.store.write() as db:
+            self.caller.record_failure(db, errand, error)
+
+    def _close(self, charge: int, why: str) -> None:
+        with self.store.write() as db:
+            row = ledger.one(db, charge)
+            if row["begun"] is None:
+                ledger.release(db, charge, why)
+            else:
+                ledger.uncertain(db, charge, why)
+
+    async def _deliver_again(self, number: int) -> None:
+        charge = await self._in_database(lambda: ledger.one(self.store.db, number))
+        errand = await self._in_database(lambda: cloudtasks.errand_of(self.store.db, charge))
+        result = await asyncio.to_thread(self.spool.result, number)
+        if errand is not None and result is not None and charge["state"] in ("settled", "uncertain"):
+            self.caller.start(errand, None, result)
+        elif charge["state"] in ("settled", "released"):
+            await asyncio.to_thread(self.spool.drop, number)
+
+    def _free_leases(self) -> None:
+        """Batches that are leased and have no call any more: nothing is asked for them, so they wait again."""
+        with self.store.write() as db:
+            cloudtasks.free_orphans(db)
+
+    async def _ask_for_uncertain(self) -> None:
+        """What may have been drawn and has a number is asked for again, as long as a provider may still have it."""
+        busy = {run.errand.charge for run in self.caller.runs}
+        for charge in await self._in_database(lambda: ledger.open_charges(self.store.db)):
+            if charge["state"] == "uncertain" and charge["ticket"] and charge["id"] not in busy and _age(charge) < UNCERTAIN_AGE:
+                errand = await self._in_database(partial(self._errand_of, charge))
+                if errand is not None:
+                    self.caller.start(errand, Ticket.from_dict(json.loads(charge["ticket"])))
+
+    # The rest.
+
+    async def _listen(self, bells: Bells) -> None:
+        """Webhooks, where the settings want them; without them everything is polled for."""
+        async with httpx.AsyncClient(timeout=WEBHOOK_SECONDS) as client:
+            replicate = self.providers.all().get("replicate")
+            secret = replicate_secret(client, replicate.base_url if replicate else "", lambda: key_of(replicate) if replicate else None)
+            listener = Listener(bells, Signers(client, secret))
+            await keep_listening(listener, lambda: Setup.of(self.settings), lambda words: log.info("%s", words))
+
+    async def _in_database(self, work: Callable[[], Made]) -> Made:
+        return await asyncio.get_running_loop().run_in_executor(self._database, work)
+
+
+def main() -> None:
+    quiet_libraries()
+    setup = CloudSetup.from_line(sys.stdin.buffer.readline())
+    _end_with_parent()
+    folder = Path(setup.data_dir)
+    handler = logging.handlers.RotatingFileHandler(folder / "logs" / "cloud.log", maxBytes=2 * 2**20, backupCount=3)
+    logging.basicConfig(level=logging.INFO, handlers=[handler], format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each poll
+    guard_logs()
+    worker = CloudWorker(Store(folder / "studio.db"), folder, load_catalogue(), setup.name)
+    # One at a time: a worker of a page that was killed lets go within moments.
+    with FileLock(folder / "cloud.lock"):
+        worker.link = events.connect(setup.address, bytes.fromhex(setup.key), worker.hear)
+        asyncio.run(worker.run())
+
+
+def _end_with_parent() -> None:
+    """The page's end is ours: whatever is under way is gone on with by the next worker."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os._exit(0)
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()
+
+
+def _age(charge: sqlite3.Row) -> float:
+    """Seconds since a charge was submitted."""
+    moment = datetime.fromisoformat(charge["submitted"] or charge["created"])
+    return (datetime.now(UTC) - moment).total_seconds()
+
+
+if __name__ == "__main__":
+    main()
