@@ -88,7 +88,7 @@ class Costing:
             return None
         alarms = [row for row in rows if row["alarm"]]
         told = sum(row["calls"] for row in rows)
-        words = " ".join(map(_drift_words, alarms)) or f"{told} bills of the last {DRIFT_DAYS} days are as the table of prices says."
+        words = " ".join(map(_drift_words, alarms)) or f"Bills are as the table of prices says ({told} of the last {DRIFT_DAYS} days)."
         return {"alarm": bool(alarms), "words": words, "rows": rows}
 
     def break_even(self) -> Json:
