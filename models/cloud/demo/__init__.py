@@ -13,22 +13,27 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from models.cloud.catalogue import Provider, configured, load_providers, replace_urls
+from models.cloud.demo.bfl import BflDemo
 from models.cloud.demo.clock import Clock, TurnedClock
 from models.cloud.demo.fal import FalDemo
 from models.cloud.demo.faults import Fault
+from models.cloud.demo.jobs import Bill
+from models.cloud.demo.openai import OpenAiDemo
+from models.cloud.demo.replicate import ReplicateDemo
 from models.cloud.demo.together import TogetherDemo
-from models.cloud.demo.vendor import Bill, Demo, Draw
+from models.cloud.demo.vendor import Demo, Draw
 
 __all__ = ["DEMOS", "Bill", "Clock", "Demo", "DemoProviders", "Draw", "Fault", "TurnedClock", "served_by", "serving"]
 
-DEMOS: Mapping[str, type[Demo]] = MappingProxyType({kind.name: kind for kind in (FalDemo, TogetherDemo)})
+KINDS: tuple[type[Demo], ...] = (FalDemo, ReplicateDemo, TogetherDemo, BflDemo, OpenAiDemo)
+DEMOS: Mapping[str, type[Demo]] = MappingProxyType({kind.name: kind for kind in KINDS})
 
 
 def served_by(demo: Demo, provider: Provider) -> Provider:
@@ -98,6 +103,17 @@ class DemoProviders(Mapping[str, Demo]):
 
     def __len__(self) -> int:
         return len(self._demos)
+
+    def shut(self, name: str) -> None:
+        """Makes one of them unreachable, until `reopen`. From any thread."""
+        self._call(self[name].shut())
+
+    def reopen(self, name: str) -> None:
+        self._call(self[name].reopen())
+
+    def _call(self, work: Coroutine[Any, Any, None]) -> None:
+        assert self._loop is not None
+        asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def close(self) -> None:
         """Stops the servers; who is still connected is cut off."""

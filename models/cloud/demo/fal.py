@@ -15,7 +15,9 @@ from typing import Any
 from models.cloud.demo import pictures
 from models.cloud.demo.fal_inputs import Inputs
 from models.cloud.demo.faults import Fault
-from models.cloud.demo.vendor import Demo, Job, Order, Refusal, bearer, body_of
+from models.cloud.demo.inputs import Refusal, body_of
+from models.cloud.demo.jobs import Job, Order
+from models.cloud.demo.vendor import Demo, bearer
 from models.cloud.demo.webhooks import FalSigner
 from models.cloud.demo.wire import Answer, Asked, as_json
 
@@ -249,6 +251,8 @@ class FalDemo(Demo):
             return as_json({"upload_url": url, "file_url": url})
         mime = asked.headers.get("content-type", "application/octet-stream")
         if asked.method == "PUT":
+            if asked.path not in self._files:
+                return self.says("missing")
             self._files[asked.path] = self._files[asked.path]._replace(data=asked.body, mime=mime)
             return Answer(200)
         if not bearer(asked, "demo-cdn-token"):

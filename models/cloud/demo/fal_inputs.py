@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from models.cloud.demo import pictures
-from models.cloud.demo.vendor import Order
+from models.cloud.demo.jobs import Order
 
 SIZES = {
     "square_hd": (1024, 1024), "square": (512, 512), "portrait_4_3": (768, 1024), "portrait_16_9": (576, 1024),

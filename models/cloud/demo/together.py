@@ -10,9 +10,10 @@ import base64
 from typing import Any
 from urllib.parse import urlsplit
 
-from models.cloud.demo import pictures
 from models.cloud.demo.faults import Fault
-from models.cloud.demo.vendor import Demo, Job, Order, Refusal, bearer, body_of
+from models.cloud.demo.inputs import Refusal, body_of, one_of, prompt_of, shown, whole
+from models.cloud.demo.jobs import Job, Order
+from models.cloud.demo.vendor import Demo, bearer
 from models.cloud.demo.wire import Answer, Asked, as_json
 
 KNOWN = {
@@ -106,33 +107,25 @@ class TogetherDemo(Demo):
             known |= {"reference_images", "image_loras"}
         self.ignored += [f"{model}: {name}" for name in body if name not in known]
 
-        def number(name: str, otherwise: int, low: int, high: int) -> int:
-            value = body.get(name)
-            if value is None:
-                return otherwise
-            if not isinstance(value, int) or not low <= value <= high:
-                raise Refusal(refused(400, f"{name} must be between {low} and {high}, got {value}", "invalid_request_error", name))
-            return value
-
-        if not isinstance(body.get("prompt"), str) or not body["prompt"]:
-            raise Refusal(refused(400, "prompt is required", "invalid_request_error", "prompt"))
         loras = body.get("image_loras") or [] if "FLUX.2" in model else []
         if len(loras) > MOST_LORAS or any(urlsplit(lora.get("path", "")).scheme not in ("http", "https") for lora in loras):
-            words = f"image_loras takes {MOST_LORAS} public addresses at the most"
-            raise Refusal(refused(400, words, "invalid_request_error", "image_loras"))
-        shown = [body["image_url"]] if "kontext" in model and "image_url" in body else body.get("reference_images") or []
-        for url in shown:
-            try:
-                pictures.read_data_uri(url)
-            except ValueError as error:
-                raise Refusal(refused(400, f"The image could not be loaded: {error}", "invalid_request_error", "image_url")) from None
-        width, height = number("width", 1024, 64, 1792), number("height", 1024, 64, 1792)
-        steps = number("steps", self.models[model].default_steps, 1, 12 if "schnell" in model else 50)
-        seed = number("seed", len(self.jobs) * 7919 + 17, 0, 2**63 - 1)
-        format = body.get("output_format", "jpeg")
-        if format not in ("jpeg", "png"):
-            raise Refusal(refused(400, "output_format must be jpeg or png", "invalid_request_error", "output_format"))
-        return Order(model, body["prompt"], width, height, steps, seed, number("n", 1, 1, 4), format, len(shown))
+            raise Refusal(wrong("image_loras", f"takes {MOST_LORAS} public addresses at the most"))
+        urls = [body["image_url"]] if "kontext" in model and "image_url" in body else body.get("reference_images") or []
+        return Order(
+            model,
+            prompt_of(body, wrong),
+            whole(body, "width", 1024, 64, 1792, wrong),
+            whole(body, "height", 1024, 64, 1792, wrong),
+            whole(body, "steps", self.models[model].default_steps, 1, 12 if "schnell" in model else 50, wrong),
+            whole(body, "seed", len(self.jobs) * 7919 + 17, 0, 2**63 - 1, wrong),
+            whole(body, "n", 1, 1, 4, wrong),
+            one_of(body, "output_format", "jpeg", ("jpeg", "png"), wrong),
+            len(shown("image_url", urls, self.stored, wrong)),
+        )
+
+
+def wrong(name: str, words: str) -> Answer:
+    return refused(400, f"{name}: {words}", "invalid_request_error", name)
 
 
 def refused(status: int, message: str, type: str, param: str | None = None, code: str | None = None) -> Answer:

@@ -9,90 +9,29 @@ import logging
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from models.cloud.catalogue import CloudModel, Provider
 from models.cloud.demo import pictures
 from models.cloud.demo.clock import Clock
 from models.cloud.demo.faults import KEYED, LOST, Fault, Faults
-from models.cloud.demo.wire import Answer, Asked, Listener, as_html, as_json
+from models.cloud.demo.inputs import Refusal
+from models.cloud.demo.jobs import Bill, Job, Order, State
+from models.cloud.demo.wire import Answer, Asked, Listener, as_html
 
 log = logging.getLogger(__name__)
 
 Draw = Callable[[str, int, int, int, int], bytes | Awaitable[bytes]]
-State = Literal["queued", "running", "done", "failed", "canceled", "aborted"]
 SECRETS = ("authorization", "x-key", "x-api-key", "cookie")
 FLAG_WORDS = ("nsfw", "nude", "naked")  # in a prompt: the safety checker flags every picture of it
 FOREIGN = "foreign"
-
-
-class Bill(NamedTuple):
-    """What a request cost, and for how many pictures."""
-
-    request_id: str
-    micro: int
-    images: int
-
-
-@dataclass
-class Order:
-    """What a submit asks for, whatever the provider calls it."""
-
-    model: str
-    prompt: str
-    width: int
-    height: int
-    steps: int
-    seed: int
-    count: int = 1
-    format: str = "png"
-    references: int = 0  # pictures that it was shown
-
-
-@dataclass
-class Job:
-    """An order on its way. `pictures` are encoded files in order, None for what is not given out; `error` is the provider's own words."""
-
-    id: str
-    order: Order
-    created: float
-    fault: Fault | None = None
-    webhook: str = ""
-    state: State = "queued"
-    started: float = 0.0
-    ended: float = 0.0
-    pictures: list[bytes] = field(default_factory=list, repr=False)
-    flagged: list[bool] = field(default_factory=list)
-    urls: list[str] = field(default_factory=list)
-    error: Any = None
-    micro: int = 0
-    notes: dict[str, Any] = field(default_factory=dict)
-    done: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
-    task: asyncio.Task[None] | None = field(default=None, repr=False)
-
-    @property
-    def over(self) -> bool:
-        return self.state not in ("queued", "running")
-
-    def has(self, *kinds: str) -> bool:
-        """Whether one of these faults befalls it."""
-        return self.fault is not None and self.fault.kind in kinds
 
 
 class Kept(NamedTuple):
     data: bytes
     mime: str
     expires: float
-
-
-class Refusal(Exception):
-    """Ends a handler with this answer."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(answer.status)
-        self.answer = answer
 
 
 class Demo:
@@ -109,6 +48,7 @@ class Demo:
     name = ""
     path = ""  # of the API, behind its address
     provider: Provider  # the catalogue's, at this demo's addresses, once it serves
+    retry_header = True  # whether its 429 says in a header when to come again
     file_seconds = 3600.0  # how long its picture addresses live
     result_seconds: float | None = None  # how long its results do
     servers: tuple[str, ...] = ("api", "cdn", FOREIGN)
@@ -194,6 +134,14 @@ class Demo:
         for listener in self._listeners.values():
             await listener.stop()
 
+    async def shut(self) -> None:
+        """The API is out of reach: connections are refused. What it has begun goes on."""
+        await self._listeners["api"].stop()
+
+    async def reopen(self) -> None:
+        """Back at the same address."""
+        await self._listeners["api"].start(self._listeners["api"].port)
+
     # What each provider says in its own words.
 
     @abstractmethod
@@ -224,7 +172,7 @@ class Demo:
             if asked.server == FOREIGN:
                 return as_html(200, "nobody you know")
             if asked.server == "cdn" and asked.method in ("GET", "HEAD"):
-                return await self.at("download", asked, lambda _: self._download(asked))
+                return await self.at("download", asked, lambda fault: self._download(asked, fault))
             return await self.answer(asked)
         except Refusal as refusal:
             return refusal.answer
@@ -272,14 +220,16 @@ class Demo:
             self._recent.popleft()
         if self.per_minute is not None and len(self._recent) >= self.per_minute:
             seconds = max(1, round(self._recent[0] + 60 - now))
-            raise Refusal(self._refused(Fault("throttled", retry_after=seconds, seconds=seconds)))
+            header: dict[str, Any] = {"retry_after": seconds} if self.retry_header else {}
+            raise Refusal(self._refused(Fault("throttled", seconds=seconds, **header)))
         if self.credit_micro is not None and self.credit_micro < self.price_micro(order, order.count):
             raise Refusal(self.says("quota"))
         self._recent.append(now)
 
     def _carries_key(self, asked: Asked) -> bool:
         texts = [*asked.headers.values(), *asked.query.values(), asked.path]
-        return any(name in asked.headers for name in SECRETS) or any(self.key in text for text in texts)
+        reads = asked.method in ("GET", "HEAD")  # an upload has a token of its own
+        return any(self.key in text for text in texts) or (reads and any(name in asked.headers for name in SECRETS))
 
     # Jobs.
 
@@ -398,7 +348,7 @@ class Demo:
 
     def keep(self, data: bytes, format: str, seconds: float | None = None) -> str:
         """The address of a picture, for as long as this provider keeps them."""
-        path = f"/files/{uuid4().hex}.{format}"
+        path = f"/files/{uuid4().hex}.{format.rpartition('/')[2]}"
         self._files[path] = Kept(data, pictures.FORMATS.get(format, format), self.clock.now() + (seconds or self.file_seconds))
         return self.cdn_url + path
 
@@ -407,12 +357,15 @@ class Demo:
         kept = self._files.get(url.removeprefix(self.cdn_url)) if url.startswith(self.cdn_url) else None
         return kept.data if kept and kept.expires > self.clock.now() else None
 
-    def _download(self, asked: Asked) -> Answer:
+    def _download(self, asked: Asked, fault: Fault | None) -> Answer:
         kept = self._files.get(asked.path)
         if kept is None:
             return Answer(404, b"<Error><Code>NoSuchKey</Code></Error>", {"content-type": "application/xml"})
-        if kept.expires <= self.clock.now():
-            return Answer(403, b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>")
+        if fault is not None and fault.kind == "damaged":
+            return Answer(200, kept.data[: len(kept.data) // 2], {"content-type": kept.mime})
+        if kept.expires <= self.clock.now() or (fault is not None and fault.kind == "expired"):
+            words = b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
+            return Answer(fault.get("status", 403) if fault else 403, words, {"content-type": "application/xml"})
         return Answer(200, kept.data, {"content-type": kept.mime})
 
     def moment(self, seconds: float) -> str:
@@ -439,17 +392,6 @@ def _host(url: str) -> str:
 
 def bearer(asked: Asked, key: str, scheme: str = "Bearer") -> bool:
     return asked.headers.get("authorization", "") == f"{scheme} {key}"
-
-
-def body_of(asked: Asked) -> dict[str, Any]:
-    """A JSON object, or the end of the handler."""
-    try:
-        body = asked.json
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise Refusal(as_json({"detail": "The body is not a JSON object."}, 400))
-    return body
 
 
 async def _awaited(value: Awaitable[Answer] | Answer) -> Answer:
