@@ -158,8 +158,8 @@ class Caller:
                 result = await engine.collect(run.ticket, deadline, on_state)
                 break
             except CloudError as error:
-                step = self._after(error, errand, covered=True)
-                if step.go != "resume" or self._engines.clock() >= last:
+                step = self._after(error, errand, paid=0, covered=True)
+                if step.go != "resume" or error.final or self._engines.clock() >= last:
                     raise
                 log.info("charge %d: %s", errand.charge, error)
                 await self._in_transaction(lambda db: observe(db, errand, "late", 0.0))
@@ -231,10 +231,10 @@ class Caller:
             if delivered.closed and other is not run and other.errand.task.id == errand.task.id:
                 await self.cancel(other)
 
-    def _after(self, error: CloudError, errand: Errand, covered: bool) -> Next:
+    def _after(self, error: CloudError, errand: Errand, paid: int, covered: bool) -> Next:
         return after(
             error.kind, error.sent, error.request_id, error.billed_micro,
-            attempts=errand.travel.attempts + 1, covered=covered, policy=cloudhealth.policy(),
+            attempts=errand.travel.attempts + 1, paid=paid, covered=covered, policy=cloudhealth.policy(),
         )  # fmt: skip
 
     async def _failed(self, run: Run, error: CloudError) -> None:
@@ -249,7 +249,7 @@ class Caller:
             return
         row = db.execute("SELECT person, shared FROM jobs WHERE id = ?", [errand.task.job]).fetchone()
         left = ledger.left(db, row["person"], ledger.project_of(row["shared"]))
-        step = self._after(error, errand, covered=(left or 0) >= errand.expected)
+        step = self._after(error, errand, cloudtasks.paid_before(db, errand), covered=(left or 0) >= errand.expected)
         if step.charge == "settle":
             assert error.billed_micro is not None
             ledger.settle(db, errand.charge, error.billed_micro, told=None if errand.provider == "bfl" else False)
@@ -262,7 +262,8 @@ class Caller:
         if [one for one in cloudtasks.live(db, errand.task.id) if one["id"] != errand.charge]:
             return  # the other of the pair may still bring it
         avoid = (*errand.travel.avoid, errand.provider) if step.avoid or step.go == "resume" else errand.travel.avoid
-        travel = replace(errand.travel, avoid=tuple(dict.fromkeys(avoid)), attempts=errand.travel.attempts + 1)
+        failed = errand.travel.attempts + (error.kind != "throttled")
+        travel = replace(errand.travel, avoid=tuple(dict.fromkeys(avoid)), attempts=failed)
         refused = error.kind in ("moderation", "validation")
         if step.go == "stop" and cloudtasks.is_wanted(db, errand) and (refused or errand.away):
             why = " ".join(part for part in (error.why, f"({step.words}.)" if step.words else "") if part)

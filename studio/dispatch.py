@@ -202,7 +202,10 @@ class Dispatcher:
         return changed
 
     def require(self, batch: Draft, count: int, request: Request, who: Who) -> None:
-        """That providers can draw `count` candidates of a batch whose model is not here, and may be paid. Raises Unavailable, OverBudget."""
+        """That providers can draw `count` candidates of a batch whose model is not here, and may be paid.
+
+        Raises Unavailable, and OverBudget with the numbers.
+        """
         title = self._studio.catalogue.card(batch.card).title
         here = Here(False, why=f"The weights of {title} are not on this machine.")
         asked, db = request.to_dict(), self._store.db

@@ -26,6 +26,7 @@ from studio.brands import Brands
 from studio.cache import Cache, take_again
 from studio.captioning import CaptionerShelf
 from studio.catalogues import Catalogues
+from studio.cloud import Cloud
 from studio.composing import Composer
 from studio.datasets import Datasets
 from studio.events import Door, Hub
@@ -50,7 +51,7 @@ from studio.sessions import Sessions
 from studio.settings import Settings
 from studio.shelf import Shelf
 from studio.similar import Similar
-from studio.store import Store, images, jobs, views
+from studio.store import Store, cloudtasks, images, jobs, views
 from studio.store.jobs import AS_IT_COMES, Placing
 from studio.store.people import LOCAL, Who
 from studio.store.scores import Percentiles
@@ -128,6 +129,7 @@ class Studio:
             self.store, self._door, data_dir, self.family, device, models_dir, engine, lowvram=lowvram, on_state=self._teller.device_is,
             on_released=self.queue_changed,
         )
+        self.cloud = Cloud(self, self._funnel, self._card_is_here)
         self._housekeeper = Housekeeper(self)
         self.catalogues, self.batches = Catalogues(self), Batches(self)
         self.experimenter = Experimenter(self)
@@ -148,6 +150,7 @@ class Studio:
         self.experimenter.start()
         self.trainings.start()
         self._supervisor.start()
+        self.cloud.start()
         self.batches.runner.start()
 
     def stop(self) -> None:
@@ -164,6 +167,7 @@ class Studio:
         self.experimenter.stop()
         self.trainings.stop()
         self._supervisor.stop()
+        self.cloud.stop()
         self._door.close()
         self.store.close()
 
@@ -210,6 +214,8 @@ class Studio:
         if request.parent is not None:
             self._ask_for("parent", request.parent, who)
         for card in plan.cards:
+            if self.cloud.draws_instead(self.catalogue.card(card), plan, request, who):
+                continue
             self.shelf.licences.require(self.catalogue.card(card))
             if not self._scripted:
                 find_weights(self.catalogue.card(card), self.shelf.where)
@@ -289,7 +295,11 @@ class Studio:
         plan = self.plan(request, who, again)
         self.safety.check(request.prompt, request.texts, who, confirmed)
 
+        away = self.cloud.away(plan)
+
         def begin(db: sqlite3.Connection, job: int, placed: Mapping[int, Draft]) -> None:
+            if away:
+                cloudtasks.keep_away(db, job, away)
             self.profiles.stamp(db, job, request.profile)
             self.templates.stamp(db, job, request)
             self._funnel.begin(db, job, placed)
@@ -327,6 +337,7 @@ class Studio:
         """To be called after a change of the queue: the worker looks again, and browsers hear of it and of the jobs `ids`."""
         self.queue.changed()
         self._door.send({"wake": True})
+        self.cloud.wake()
         self.experimenter.wake()
         self.trainings.trainer.wake()
         self._teller.tell_jobs(ids)

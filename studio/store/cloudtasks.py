@@ -245,6 +245,14 @@ def live(db: sqlite3.Connection, task: int) -> list[sqlite3.Row]:
     return db.execute("SELECT * FROM charges WHERE task_id = ? AND state IN ('reserved', 'submitted') ORDER BY id", [task]).fetchall()
 
 
+def paid_before(db: sqlite3.Connection, errand: Errand) -> int:
+    """Earlier calls for candidates of this batch that were billed, or may have been."""
+    rows = db.execute(
+        "SELECT numbers FROM charges WHERE job_id = ? AND id < ? AND state IN ('settled', 'uncertain')", [errand.task.job, errand.charge]
+    )
+    return sum(not set(json.loads(row["numbers"])).isdisjoint(errand.draft.numbers) for row in rows)
+
+
 def is_wanted(db: sqlite3.Connection, errand: Errand) -> bool:
     """Whether the batch is still to be drawn: its job goes on, and nobody has closed it."""
     row = db.execute(

@@ -51,6 +51,8 @@ def job_view(store: Store, row: sqlite3.Row) -> Json:
         "outcome": outcome,
         "funnel": {name: counts[name] for name in ("drafted", "rejected", "finished", "passed", "kept")},
         "paused": bool(row["paused"]),
+        "where": request.get("where", "local"),
+        "route": row["where_words"],
         "position": None,
         "step": 0,
         "steps": row["steps"],
@@ -84,7 +86,7 @@ def _image_view(row: sqlite3.Row, scores: list[sqlite3.Row], made_from: list[int
     # A person's word wins over the verdict; the reasons stay, for they are what was overruled.
     verdict = row["verdict"] if kept is None else "kept" if kept else "rejected"
     same = ("number", "seed", "state", "width", "height", "rank", "tier", "card", "prompt", "parent", "steps", "guidance", "seconds",
-            "rating", "note", "trashed", "shared", "person", "served_from", "stage", "round")  # fmt: skip
+            "rating", "note", "trashed", "shared", "person", "served_from", "stage", "round", "place")  # fmt: skip
     return {name: row[name] for name in same} | {
         "id": row["id"],
         "job": row["job_id"],
