@@ -53,6 +53,7 @@ class Clouds:
             "enabled": enabled,
             "ready": enabled and not why,
             "why": why,
+            "note": self._studio.cloud.note,
             "admin": who.admin,
             "demo": self._providers.demo,
             "wait_seconds": self._settings.get("cloud.wait_seconds"),
@@ -78,9 +79,7 @@ class Clouds:
         if "enabled" in data:
             changes["cloud.enabled"] = data["enabled"]
         self._settings.set(changes, who)
-        if "openai" in data:
-            self._configured(OPENAI)
-        self.changed()
+        self._studio.cloud.configured(OPENAI if "openai" in data else "")
         return self.view(who)
 
     def test(self, name: str, who: Who) -> Json:
@@ -93,9 +92,7 @@ class Clouds:
         answer = cloudcheck.ask(name, self._studio.data_dir, self._providers.child_env())
         with self._lock:
             self._tested[name] = answer | {"when": now()}
-        if answer["ok"]:
-            self._configured(name)  # whatever was wrong with its key or account is mended
-        self.changed()
+        self._studio.cloud.configured(name if answer["ok"] else "")  # whatever was wrong with its key or account is mended
         return self.one(name)
 
     def give_key(self, name: str, data: Mapping[str, Any], who: Who) -> Json:
@@ -115,9 +112,8 @@ class Clouds:
         return self._key_changed(name)
 
     def changed(self) -> None:
-        """Whoever looks hears that something is other than it was, and the dispatcher looks again."""
-        self._studio.hub.publish("cloud", {"changed": True})
-        self._studio.queue_changed()
+        """The worker is started or let go, the dispatcher looks again, and whoever looks hears of it."""
+        self._studio.cloud.configured()
 
     # What may be set.
 
@@ -152,13 +148,8 @@ class Clouds:
 
     def _key_changed(self, name: str) -> Json:
         self._tested.pop(name, None)
-        self._configured(name)
-        self.changed()
+        self._studio.cloud.configured(name)
         return self.one(name)
-
-    def _configured(self, name: str) -> None:
-        """It is tried again: its key, its account or its settings are other than they were."""
-        cloudhealth.configured(self._store, name)
 
     # What is known.
 

@@ -148,17 +148,18 @@ class People:
         return self._project_view(self._project(name, who), who)
 
     def change_project(self, name: str, data: Mapping[Any, Any], who: Who) -> Json:
-        """title, and members: {"add": [names], "remove": [names]}. Anybody may leave."""
+        """title, local_only (nothing of it leaves this machine), and members: {"add": [names], "remove": [names]}. Anybody may leave."""
         row = self._project(name, who)
         add, remove = _names(data, "add"), _names(data, "remove")
-        if not self._looks_after(row, who) and (add or "title" in data or set(remove) != {who.name}):
+        if not self._looks_after(row, who) and (add or "title" in data or "local_only" in data or set(remove) != {who.name}):
             raise NotYours("This project is looked after by somebody else.", "", f"Ask {row['owner']}.")
         title = read_title(data) if "title" in data else row["title"]
         if not title:
             raise BadInput("title", "A project needs a title.")
+        local_only = _switch(data, "local_only", bool(row["local_only"]))
         members = [self._person(person, "add")["name"] for person in add]
         with self._store.write() as db:
-            db.execute("UPDATE projects SET title = ? WHERE name = ?", [title, name])
+            db.execute("UPDATE projects SET title = ?, local_only = ? WHERE name = ?", [title, local_only, name])
             db.executemany("INSERT OR IGNORE INTO members VALUES (?, ?)", [(name, person) for person in members])
             db.executemany("DELETE FROM members WHERE project = ? AND person = ?", [(name, plain_name(person)) for person in remove])
         for person in {*members, *map(plain_name, remove)}:
@@ -245,6 +246,7 @@ class People:
         return {"name": row["name"], "title": row["title"], "owner": row["owner"], "members": self._members(row["name"])} | {
             "member": row["name"] in who.projects,
             "may_change": self._looks_after(row, who),
+            "local_only": bool(row["local_only"]),
         }
 
 

@@ -8,8 +8,8 @@ POST /api/cloud/{provider}/key         {"key": text} into the keyring of this ma
 DELETE /api/cloud/{provider}/key       out of the keyring -> PROVIDER. Admins only.
 POST /api/cloud/quote                  a request as POST /api/jobs takes it -> QUOTE: what it is expected to cost. Nothing is reserved.
 
-CLOUD     {"enabled": bool, "ready": bool: requests that allow it can go now, "why": words where not, "admin": bool,
-           "demo": bool: the providers run on this machine and their money is play money, "wait_seconds": number,
+CLOUD     {"enabled": bool, "ready": bool: requests that allow it can go now, "why": words where not, "note": what is wrong with its worker,
+           "admin": bool, "demo": bool: the providers run on this machine and their money is play money, "wait_seconds": number,
            "budget_set": bool, "today_micro", "today_images", "under_way": calls that are out, "uncertain": charges to resolve,
            "stay": bool: this person keeps theirs here, "providers": [PROVIDER]}
 PROVIDER  {"name", "title", "engine", "terms": URL, "enabled": bool, "usable": bool, "why": words where not,
@@ -34,16 +34,21 @@ from fastapi import APIRouter
 
 from studio.clouds import Clouds
 from studio.doors.base import Asking, Body, Json, only
+from studio.quoting import Quotes
 from studio.studio import Studio
 
 
 def api(studio: Studio) -> APIRouter:
     router = APIRouter(prefix="/api/cloud")
-    clouds = Clouds(studio)
+    clouds, quotes = Clouds(studio), Quotes(studio)
 
     @router.get("")
     def view(who: Asking) -> Any:
         return Json(clouds.view(who))
+
+    @router.post("/quote")
+    def quote(data: Body, who: Asking) -> Any:
+        return Json(quotes.of(data, who))
 
     @router.post("/settings")
     def settings(data: Body, who: Asking) -> Any:

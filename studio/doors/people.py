@@ -55,7 +55,7 @@ def api(studio: Studio) -> APIRouter:
 
     @router.post("/projects/{name}")
     def change_project(name: str, data: Body, who: Asking) -> Any:
-        only(data, "title", "add", "remove")
+        only(data, "title", "add", "remove", "local_only")
         return Json(people.change_project(name, data, who))
 
     @router.post("/projects/{name}/remove")

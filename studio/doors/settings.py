@@ -19,6 +19,8 @@ def api(studio: Studio) -> APIRouter:
     @router.post("/settings")
     def change(data: Body, who: Asking) -> Any:
         studio.settings.set(data, who)
+        if any(name.startswith("cloud.") for name in data):
+            studio.cloud.configured()
         return Json({"admin": who.admin, "settings": studio.settings.view(who)})
 
     return router

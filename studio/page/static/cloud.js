@@ -154,6 +154,7 @@ export class CsCloud extends HTMLElement {
   /** Bills that drift from the table of prices, and budgets that are nearly gone. */
   note(view, money) {
     const lines = [];
+    if (view.enabled && view.note) lines.push(["fail", view.note]);
     if (money.drift?.alarm) lines.push(["fail", money.drift.words]);
     for (const words of money.warnings ?? []) lines.push(["warn", words]);
     this.notes.replaceChildren(...lines.map(([mark, words]) => h("p", { class: "cs-state cs-cloud-note", role: "status", data: { mark } }, icon("warn"), h("span", { text: words }))));

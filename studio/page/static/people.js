@@ -115,11 +115,14 @@ export class CsPeople {
     const members = h("ul", { class: "cs-members" }, ...one.members.map((name) => h("li", {}, h("span", { text: this.titleOf(name) }), (one.may_change || name === studio.about.person) && h("button", { type: "button", class: "cs-plain", "aria-label": name === studio.about.person ? `Leave ${one.title}` : `Take ${name} out of ${one.title}`, text: name === studio.about.person ? "Leave" : "Take out", onclick: () => this.doing(() => api.changeProject(one.name, { remove: [name] }), `${name} has left ${one.title}.`, wrong) }))));
     const out = this.people.filter((person) => !person.removed && !one.members.includes(person.name));
     const list = h("select", { id: `cs-join-${one.name}`, "aria-label": `Who joins ${one.title}` }, ...out.map((person) => h("option", { value: person.name, text: person.title || person.name })));
+    const stays = h("input", { type: "checkbox", role: "switch", id: `cs-stays-${one.name}`, onchange: () => this.doing(() => api.changeProject(one.name, { local_only: stays.checked }), stays.checked ? `Nothing of ${one.title} leaves this machine.` : `${one.title} may use the cloud.`, wrong) });
+    stays.checked = one.local_only;
     const tools = one.may_change ? h("div", { class: "cs-tools" },
+      h("label", { class: "cs-check", for: stays.id, title: "No request and no picture that is shared with it goes to a provider" }, stays, h("span", { text: "Stays here" })),
       out.length > 0 && list,
       out.length > 0 && h("button", { type: "button", class: "cs-plain", "aria-label": `Add to ${one.title}`, text: "Add member", onclick: () => this.doing(() => api.changeProject(one.name, { add: [list.value] }), `${list.value} belongs to ${one.title}.`, wrong) }),
       h("button", { type: "button", class: "cs-plain", "aria-label": `Delete the project ${one.title}`, text: "Delete", onclick: (event) => this.deleting(event.currentTarget, one, wrong) })) : null;
-    return h("li", { "data-project": one.name }, h("div", { class: "cs-list-head" }, h("div", {}, h("b", { text: one.title }), h("p", { class: "cs-quiet", text: plural(one.members.length, "member") })), tools), members, wrong);
+    return h("li", { "data-project": one.name }, h("div", { class: "cs-list-head" }, h("div", {}, h("b", { text: one.title }), h("p", { class: "cs-quiet", text: plural(one.members.length, "member") + (one.local_only ? " · stays on this machine" : "") })), tools), members, wrong);
   }
 
   /** A second click deletes: pictures stay, but what was shared with the project is its owners' alone again. */

@@ -8,6 +8,7 @@ import { toast } from "./toast.js";
 
 const GROUPS = { similar: "Served from history", cache: "Served from history", retention: "What is kept", disk: "What is kept", retraining: "Training LoRAs again", review: "Review", cloud: "Cloud", export: "Export", login: "Login" };
 const ELSEWHERE = ["models", "loras"]; // their tabs have places of their own for these
+const IN_CLOUD = /^cloud\.(providers|openai)/; // and so has the Cloud tab
 
 /** Runs `act`, says `words` when it is done, and shows what was refused in `place`, or as a toast. True when it was done. */
 export async function tried(act, words, place = null) {
@@ -38,7 +39,7 @@ export class CsSettings extends HTMLElement {
 
   async load() {
     const { admin, settings } = await api.settings();
-    const shown = settings.filter((one) => !ELSEWHERE.includes(one.group) && (one.group !== "login" || studio.about?.login));
+    const shown = settings.filter((one) => !ELSEWHERE.includes(one.group) && !IN_CLOUD.test(one.name) && (one.group !== "login" || studio.about?.login));
     const own = shown.filter((one) => one.own);
     this.own.replaceChildren(this.line("Motion", "cs-motion-box", "", h("cs-motion")), ...own.map((one) => this.row(one)));
     const groups = grouped(shown.filter((one) => !one.own));
@@ -46,7 +47,7 @@ export class CsSettings extends HTMLElement {
     this.shared.replaceChildren(
       h("h2", { text: "The studio's" }),
       h("p", { class: "cs-quiet", text: admin ? "For everybody." : "For everybody; only an admin may change these." }),
-      ...[...groups].flatMap(([title, some]) => [h("h3", { text: title }), h("div", { class: "cs-rows" }, ...some.map((one) => this.row(one)))]),
+      ...[...groups].flatMap(([title, some]) => [h("h3", { text: title }), some[0].group === "cloud" && cloudWords(), h("div", { class: "cs-rows" }, ...some.map((one) => this.row(one)))]).filter(Boolean),
     );
     if (studio.about?.login) await this.people.load();
   }
@@ -67,9 +68,16 @@ export class CsSettings extends HTMLElement {
 
   control({ kind, value, low, high }, id, keep) {
     if (kind === "switch") {
-      const box = h("input", { type: "checkbox", role: "switch", id, onchange: () => keep(box.checked) });
+      const box = h("input", { type: "checkbox", role: "switch", id, onchange: async () => {
+        if (!(await keep(box.checked))) box.checked = !box.checked; // refused: it is as it was
+      } });
       box.checked = value;
       return box;
+    }
+    if (kind === "text") {
+      const field = h("input", { type: "text", id, autocomplete: "off", spellcheck: "false", onchange: async () => field.setAttribute("aria-invalid", String(!(await keep(field.value)))) });
+      field.value = value ?? "";
+      return field;
     }
     const field = h("input", { type: "number", id, min: low, max: high, step: kind === "whole" ? 1 : "any", onchange: async () => {
       const kept = await keep(field.value === "" ? null : Number(field.value));
@@ -78,6 +86,10 @@ export class CsSettings extends HTMLElement {
     field.value = value;
     return field;
   }
+}
+
+function cloudWords() {
+  return h("p", { class: "cs-quiet" }, "Providers, their keys, budgets and the ledger are in the ", h("button", { type: "button", class: "cs-link", text: "Cloud tab", onclick: () => studio.show("cloud") }), ". Without a budget it cannot be switched on.");
 }
 
 function grouped(settings) {

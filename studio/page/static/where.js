@@ -94,7 +94,7 @@ export class Where {
     const { expected_micro: expected, at_most_micro: most } = quote;
     const price = most > expected ? `${dollars(expected)} to ${dollars(most)}` : dollars(expected);
     const left = quote.left_micro === null ? "" : ` ${dollars(quote.left_micro)} may still be spent.`;
-    this.said.replaceChildren(...[quote.local_words && `${quote.local_words} `, quote.local_words ? "In the cloud: " : "", h("b", { text: price }), `, ${quote.words}.${left}`].filter(Boolean));
+    this.said.replaceChildren(...[quote.local_words && `${quote.local_words} In the cloud: `, h("b", { text: price }), `, ${quote.words}.${left}`].filter(Boolean));
   }
 
   say(text) {

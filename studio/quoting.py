@@ -1,0 +1,140 @@
+"""What a request is expected to cost at providers, before it is sent: the router is asked as the dispatcher asks it; nothing is reserved.
+
+QUOTE is told in `studio.doors.cloud`. Prices are by the table; which providers would be chosen is as of now.
+"""
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.errors import StudioError
+from models.money import dollars
+from models.weights import weights_found
+from pipelines.offers import offers
+from pipelines.plan import Plan
+from pipelines.request import Request
+from pipelines.route import Here, Offer, Route, route
+from pipelines.tasks import Draft
+from studio.cache import take_again
+from studio.calls import ask_of, lora_addresses
+from studio.dispatch import SAME_NOISE, loads
+from studio.queueing import take_placing
+from studio.safety import take_confirmed
+from studio.store import cloudhealth, cloudtasks, ledger
+from studio.store.people import Who
+
+if TYPE_CHECKING:
+    from studio.studio import Studio
+
+Json = dict[str, Any]
+A_PICTURE = Path("draft.png")  # what a final starts from, once there is a draft
+
+
+@dataclass(frozen=True)
+class Part:
+    """Pictures of one kind: `count` as expected, `most` with every retry. micro: of one."""
+
+    name: str
+    count: int
+    most: int
+    micro: int
+    words: str
+
+
+class Quotes:
+    """Any thread may ask."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio, self._store = studio, studio.store
+
+    def of(self, data: Mapping[str, Any], who: Who) -> Json:
+        """QUOTE of a request as POST /api/jobs takes it. Raises BadInput for what that would refuse."""
+        _, data = take_placing(data, who)
+        _, data = take_again(data)
+        _, data = take_confirmed(data)
+        request = self._studio.read({**data, "where": "cloud allowed"}, who)
+        left = ledger.left(self._store.db, who.name)
+        answer = {"able": False, "expected_micro": 0, "at_most_micro": 0, "words": "", "why": "", "left_micro": left, "local_words": ""}
+        try:
+            plan = self._studio.plan(request, who)
+        except StudioError as error:
+            if error.field:
+                raise
+            return answer | {"why": str(error)}
+        answer["local_words"] = self._here(plan)
+        why = self._why_not(plan, request, who, left)
+        if why:
+            return answer | {"why": why}
+        parts: list[Part] = []
+        for name, draft, count, most in _kinds(plan, request):
+            found = self._part(name, draft, count, most, request, left or 0)
+            if isinstance(found, str):
+                return answer | {"why": found}
+            parts.append(found)
+        expected = sum(part.count * part.micro for part in parts)
+        if left is not None and expected > left:
+            return answer | {"why": f"It would cost {dollars(expected)}, and {dollars(left)} may still be spent."}
+        return answer | {
+            "able": True,
+            "expected_micro": expected,
+            "at_most_micro": sum(part.most * part.micro for part in parts),
+            "words": ", ".join(part.words for part in parts),
+        }
+
+    def _here(self, plan: Plan) -> str:
+        """What this machine would do first, in words; "" where it cannot draw it."""
+        cards = [self._studio.catalogue.card(card) for card in plan.cards]
+        if not self._studio.scripted and not all(weights_found(card, self._studio.shelf.where) for card in cards):
+            return ""
+        waiting = self._studio.device()["queued"]
+        return f"This machine has {waiting} to draw first." if waiting else "This machine is free and goes first."
+
+    def _why_not(self, plan: Plan, request: Request, who: Who, left: int | None) -> str:
+        settings = self._studio.settings
+        if not settings.get("cloud.enabled"):
+            return "The cloud is switched off."
+        if left is None:
+            return "No budget is set."
+        if plan.promotion == "same-noise" and self._here(plan):
+            return SAME_NOISE
+        return cloudtasks.stays(self._store.db, who.name, None, request.to_dict())
+
+    def _part(self, name: str, draft: Draft, count: int, most: int, request: Request, left: int) -> Part | str:
+        """Or why no provider draws it."""
+        now, db = time.time(), self._store.db
+        loras = lora_addresses(db, draft, request.to_dict())
+        ask = ask_of(draft, count, request.family, request.to_dict(), loras, 0.0, ())
+        found = offers(ask, self._studio.providers.usable().values(), cloudhealth.read(db), loads(db, now), now)
+        chosen = route(ask, Here(False), found, cloudhealth.policy(), left, now)
+        if chosen.refused:
+            return chosen.refused
+        micro, by = _price(chosen, found)
+        kind = name if count == 1 else f"{name}s"
+        return Part(name, count, most, micro, f"{count} {kind} by {by} at {dollars(micro)}")
+
+
+def _kinds(plan: Plan, request: Request) -> list[tuple[str, Draft, int, int]]:
+    """What is drawn: (name, batch, how many in the first round, how many with every retry)."""
+    rounds = 1 + request.retries
+    if plan.sketch is None:
+        return [("picture", plan.final, request.draft, rounds * request.draft)]
+    finals = math.ceil(request.keep * plan.goal.finals)
+    final = plan.final
+    if plan.promotion in ("img2img", "reference"):
+        final = replace(final, spec=replace(final.spec, image=A_PICTURE))
+    return [("draft", plan.sketch, request.draft, rounds * request.draft), ("final", final, request.keep, rounds * finals)]
+
+
+def _price(chosen: Route, found: tuple[Offer, ...]) -> tuple[int, str]:
+    """Of one picture, the dearest that was chosen; and whose. Where all wait for a place, that of the cheapest that can."""
+    titles = {offer.provider: offer.name for offer in found}
+    if chosen.shares:
+        micro = max(math.ceil(share.price_micro / share.count) for share in chosen.shares)
+        names = list(dict.fromkeys(titles[share.provider] for share in chosen.shares))
+        return micro, " and ".join(names)
+    able = min((offer for offer in found if not offer.lacks), key=lambda offer: offer.price_micro)
+    return able.price_micro, able.name
