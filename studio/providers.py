@@ -8,14 +8,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from models.cloud import keys
-from models.cloud.catalogue import Provider, configured, load_providers, replace_urls
+from models.cloud.catalogue import Hosts, Provider, configured, load_providers, replace_urls
 from models.errors import NotFound
 from pipelines.fields import shown
 from studio.settings import Settings
 
+Place = str | Mapping[str, Any]  # a base URL, or what `place_of` makes
 DEMO = "CONTACT_SHEET_DEMO_PROVIDERS"  # JSON in a child's environment: the name of a provider -> where the demo serves it
+DEMO_MICRO = 2000  # what the demo takes for a picture of the one that has no list price
 OPENAI = "openai"  # the one whose address, model and price come from the settings
 
 
@@ -23,7 +27,7 @@ class Providers:
     """Any thread may ask. demo: base URLs by name, None for what this process's environment says; with any, only those are there, and
     no real key is read or handed on. demo_keys: environment names with the demo's keys, for children alone."""
 
-    def __init__(self, settings: Settings, demo: Mapping[str, str] | None = None, demo_keys: Mapping[str, str] | None = None) -> None:
+    def __init__(self, settings: Settings, demo: Mapping[str, Place] | None = None, demo_keys: Mapping[str, str] | None = None) -> None:
         self._settings = settings
         self._shipped = load_providers()
         self._demo = dict(json.loads(os.environ.get(DEMO, "{}")) if demo is None else demo)
@@ -34,14 +38,14 @@ class Providers:
         """Whether they run on this machine and their money is play money."""
         return bool(self._demo)
 
-    def stand_in(self, urls: Mapping[str, str], demo_keys: Mapping[str, str]) -> None:
+    def stand_in(self, places: Mapping[str, Place], demo_keys: Mapping[str, str]) -> None:
         """From now on the demo's. To be called before the studio starts."""
-        self._demo, self._demo_keys = dict(urls), dict(demo_keys)
+        self._demo, self._demo_keys = dict(places), dict(demo_keys)
 
     def all(self) -> Mapping[str, Provider]:
         """By name, in the order of their names. One that lacks an address or a price is there too; see `lacking`."""
         if self._demo:
-            return {name: self._served_by_demo(self._shipped[name], url) for name, url in sorted(self._demo.items())}
+            return {name: _served_by_demo(self._shipped[name], place) for name, place in sorted(self._demo.items())}
         return {name: self._filled(provider) for name, provider in self._shipped.items()}
 
     def one(self, name: str) -> Provider:
@@ -84,5 +88,16 @@ class Providers:
         # Without a price nothing is known of what it would cost, which is not the same as nothing.
         return configured(provider, url, model, micro) if url and model and micro is not None else provider
 
-    def _served_by_demo(self, provider: Provider, url: str) -> Provider:
-        return replace_urls(provider if provider.base_url else configured(provider, url, "flux1-schnell", 2000), url)
+
+def place_of(provider: Provider) -> dict[str, Any]:
+    """Where a demo serves this provider, JSON-ready: its address, who may see its key, where its pictures lie, its first model."""
+    hosts = {"api": list(provider.hosts.api), "pictures": list(provider.hosts.pictures)}
+    return {"url": provider.base_url, **hosts, "model": next(iter(provider.models))}
+
+
+def _served_by_demo(provider: Provider, place: Place) -> Provider:
+    place = {"url": place} if isinstance(place, str) else place
+    if not provider.base_url:
+        provider = configured(provider, place["url"], place.get("model", "flux1-schnell"), DEMO_MICRO)
+    there = replace_urls(provider, place["url"])
+    return replace(there, hosts=Hosts(tuple(place["api"]), tuple(place["pictures"]))) if "api" in place else there
