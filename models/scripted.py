@@ -81,6 +81,28 @@ class ScriptedAdherence:
         return [[Score(self.dimensions[0], round(value, 2), self.name, self.version)] for value in values]
 
 
+class ScriptedLooks:
+    """Places pictures by 4 x 4 means of their colours, and prompts anywhere in the same space, always the same."""
+
+    name, version = "scripted-looks", "1"
+
+    def missing(self) -> str:
+        return ""
+
+    def looks(self, pictures: Sequence[Image.Image]) -> np.ndarray:
+        """(n, 48) float32 of length 1."""
+        small = [np.asarray(picture.convert("RGB").resize((4, 4), Image.Resampling.BOX), np.float32).ravel() - 128 for picture in pictures]
+        return np.stack([one / max(1e-6, float(np.linalg.norm(one))) for one in small])
+
+    def prompts(self, prompts: Sequence[str]) -> np.ndarray:
+        """(n, 48) float32 of length 1."""
+        found = np.stack([np.random.default_rng(list(prompt.encode())).standard_normal(48) for prompt in prompts]).astype(np.float32)
+        return np.asarray(found / np.linalg.norm(found, axis=1, keepdims=True))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
 def steps_of(spec: ImageSpec) -> int:
     """Denoising steps that are really run: `steps`, or steps x strength (at least 1) from a start picture, as diffusers does."""
     if spec.role == "img2img" and spec.strength is not None:

@@ -143,7 +143,7 @@ class Watcher:
             key = (event, data["job"], data["number"])
         elif event == "step":
             key = (event, data["job"], *data["numbers"])
-        elif event in ("job", "image", "download", "comment", "batch", "dataset", "training"):
+        elif event in ("job", "image", "download", "comment", "batch", "dataset", "training", "evaluation"):
             key = (event, data["id"])
         else:
             key = (event,)

@@ -155,6 +155,12 @@ class Insights:
             ],
         }
 
+    def trials(self, pairs: Pairs, who: Who) -> Json:
+        """LoRA candidates that were tried out in live use, against the production versions that the other requests got."""
+        asked = self.asked(pairs, who)
+        asked.none_left()
+        return {"trials": self._studio.trials.compared(asked.period, asked.person, who)}
+
     def alarm(self, pairs: Pairs, who: Who) -> Json:
         """Where the verifier that nothing is chosen by puts what was chosen, among its siblings: 1 the best, .5 chance. Below that the
         choosing games its own verifiers. None without enough requests. requests: the latest that tell."""

@@ -12,9 +12,9 @@ from models.cards import ModelCard
 from models.errors import BadInput, NotFound
 from models.lora import LoraFile, describe
 from models.lora_fit import fitting
-from pipelines.fields import listed, shown, text
+from pipelines.fields import listed, text
 from studio import folders
-from studio.loras import ABOUT_LIMIT, NAME, REASON_LIMIT, TITLE_LIMIT, Json, Loras, Made, slug
+from studio.loras import ABOUT_LIMIT, NAME, REASON_LIMIT, TITLE_LIMIT, TRIGGERS_LIMIT, WORD_LIMIT, Json, Loras, Made, read_triggers, slug
 from studio.store import loras
 from studio.store.jobs import NotNow
 from studio.store.people import NotYours, Who
@@ -22,7 +22,6 @@ from studio.store.people import NotYours, Who
 log = logging.getLogger(__name__)
 
 FIELDS = ("name", "title", "about", "kind", "access", "project", "card", "triggers", "licence", "note")
-TRIGGERS_LIMIT, WORD_LIMIT = 20, 100
 METADATA_LIMIT = 64 * 2**10
 SPARE = 512 * 2**20  # bytes that a file leaves free on the disk
 
@@ -139,14 +138,6 @@ class Arrivals:
         if given is None or given == "":
             return None
         return read_triggers([one for one in text(asked, "triggers", 4000).split(",") if one.strip()])
-
-
-def read_triggers(given: object) -> tuple[str, ...]:
-    """Trigger words, each a word or a phrase. Raises BadInput."""
-    if not isinstance(given, list) or len(given) > TRIGGERS_LIMIT:
-        raise BadInput("triggers", f"triggers must be a list of at most {TRIGGERS_LIMIT} words; this is {shown(given)}.")
-    words = [" ".join(text({"word": one}, "word", WORD_LIMIT, f"triggers.{place}").split()) for place, one in enumerate(given)]
-    return tuple(dict.fromkeys(word for word in words if word))
 
 
 def beside(file: Path) -> tuple[list[Path], tuple[str, ...]]:

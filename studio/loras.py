@@ -22,7 +22,7 @@ from models.errors import BadInput, NotFound, StudioError
 from models.lora import LoraFile, describe
 from models.lora_fit import misfit
 from models.weights import Where
-from pipelines.fields import one_of, text
+from pipelines.fields import one_of, shown, text
 from pipelines.request import LoraChoice, Request
 from studio import lorafolder
 from studio.store import Store, loras, now
@@ -35,6 +35,7 @@ KINDS = ("style", "product", "domain", "quality")
 ACCESS = ("private", "project", "everyone")
 NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,58}[a-z0-9])?", re.ASCII)
 TITLE_LIMIT, ABOUT_LIMIT, REASON_LIMIT = 80, 2000, 500
+TRIGGERS_LIMIT, WORD_LIMIT = 20, 100
 
 
 @dataclass(frozen=True)
@@ -220,6 +221,18 @@ class Loras:
         db.execute(f"INSERT INTO lora_versions ({', '.join(kept)}) VALUES ({', '.join('?' * len(kept))})", list(kept.values()))
         return number
 
+    def describe(self, name: str, number: int, data: Mapping[Any, Any], who: Who) -> None:
+        """triggers, licence, note: what is said of a version, whose file and origin never change. Raises NotFound, NotYours, BadInput."""
+        row = self.own(name, who)
+        version = self._live(row, number)
+        words = json.loads(version["triggers"]) if data.get("triggers") is None else list(read_triggers(data["triggers"]))
+        licence = text(data, "licence", 200) if data.get("licence") is not None else version["licence"]
+        note = text(data, "note", REASON_LIMIT) if data.get("note") is not None else version["note"]
+        said = {"triggers": json.dumps(words), "licence": licence, "note": note}
+        if any(said[one] != version[one] for one in said):
+            with self.store.write() as db:
+                loras.describe(db, row["id"], number, said, who.name)
+
     # Aliases.
 
     def move(self, name: str, alias: str, number: int | None, who: Who, reason: str = "", forced: bool = False) -> None:
@@ -318,3 +331,11 @@ class Loras:
 def slug(title: str) -> str:
     """A name for a LoRA from whatever a person or a file calls it: "Foil v2 (final)" -> "foil-v2-final"."""
     return re.sub(r"[^a-z0-9]+", "-", title.lower().encode("ascii", "ignore").decode()).strip("-")[:60].strip("-") or "lora"
+
+
+def read_triggers(given: object) -> tuple[str, ...]:
+    """Trigger words, each a word or a phrase. Raises BadInput."""
+    if not isinstance(given, list) or len(given) > TRIGGERS_LIMIT:
+        raise BadInput("triggers", f"triggers must be a list of at most {TRIGGERS_LIMIT} words; this is {shown(given)}.")
+    words = [" ".join(text({"word": one}, "word", WORD_LIMIT, f"triggers.{place}").split()) for place, one in enumerate(given)]
+    return tuple(dict.fromkeys(word for word in words if word))

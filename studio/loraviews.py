@@ -52,7 +52,11 @@ class Rack:
         whole = {one: json.loads(version[one]) if version[one] else None for one in ("dataset", "config", "packages")}
         drawn, waiting = loras.needed_by(self._store, name, number)
         more = {one: version[one] for one in ("base_revision", "seed", "gpu_seconds")} | {"pictures": drawn, "jobs": waiting}
-        return self._version(name, version, judged) | whole | more
+        said = [
+            {one: line[one] for one in ("person", "created", "note", "licence")} | {"triggers": json.loads(line["triggers"])}
+            for line in loras.described(self._store, row["id"], number)
+        ]  # fmt: skip
+        return self._version(name, version, judged) | whole | more | {"described": said}
 
     def sample(self, name: str, number: int, place: int, who: Who) -> tuple[Path, str]:
         """A sample's file and its media type; they are counted from 1. Raises NotFound."""

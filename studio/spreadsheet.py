@@ -82,6 +82,19 @@ def _alarm(answer: Json) -> tuple[Row, Iterable[Row]]:
     return ["requests", "place", "low", "high"], [[answer["requests"], *(place.get(name) for name in ("value", "low", "high"))]]
 
 
+def _trials(answer: Json) -> tuple[Row, Iterable[Row]]:
+    def bounds(one: Json | None) -> Row:
+        return [one[name] if one else None for name in ("value", "low", "high")]
+
+    rows = (
+        [pair["lora"], pair["production"], pair["candidate"], measure["name"], *pair["requests"], *bounds(measure["production"]),
+         *bounds(measure["candidate"]), *bounds(measure["difference"])]
+        for pair in answer["trials"] for measure in pair["measures"]
+    )  # fmt: skip
+    names = [f"{of}{end}" for of in ("production_share", "candidate_share", "difference") for end in ("", "_low", "_high")]
+    return ["lora", "production", "candidate", "measure", "production_requests", "candidate_requests", *names], rows
+
+
 COSTS = ("drawn", "kept", "seconds", "charges")
 AMOUNTS = ("cloud", "held", "local", "all", "per_kept")
 
@@ -95,6 +108,6 @@ def _costs(answer: Json) -> tuple[Row, Iterable[Row]]:
 
 
 PANELS: dict[str, Callable[[Json], tuple[Row, Iterable[Row]]]] = {
-    "overview": _overview, "reasons": _reasons, "scores": _scores, "people": _people, "safety": _safety, "alarm": _alarm,
+    "overview": _overview, "reasons": _reasons, "scores": _scores, "people": _people, "safety": _safety, "trials": _trials, "alarm": _alarm,
     "costs": _costs,
 }  # fmt: skip

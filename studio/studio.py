@@ -29,6 +29,7 @@ from studio.catalogues import Catalogues
 from studio.cloud import Cloud
 from studio.composing import Composer
 from studio.datasets import Datasets
+from studio.evaluations import Evaluations
 from studio.events import Door, Hub
 from studio.experimenting import Experimenter
 from studio.funnel import Funnel
@@ -60,6 +61,7 @@ from studio.supervisor import Supervisor
 from studio.telling import Teller
 from studio.templates import Templates
 from studio.trainings import Trainings
+from studio.trials import Trials
 from studio.wildcards import Wildcards
 
 log = logging.getLogger(__name__)
@@ -122,7 +124,7 @@ class Studio:
         self.family = family or self.shelf.best_family()
         self._cache = Cache(self.store, data_dir, catalogue, engine, lambda: self.shelf.where, lambda: self._teller.words)
         self._funnel = Funnel(self.store, data_dir, self.profiles, self._cache)
-        self._scripted = engine != "local"
+        self.scripted = engine != "local"
         self._teller = Teller(self)
         self._door = Door(self._teller.hear)
         self._supervisor = Supervisor(
@@ -134,6 +136,8 @@ class Studio:
         self.catalogues, self.batches = Catalogues(self), Batches(self)
         self.experimenter = Experimenter(self)
         self.trainings = Trainings(self, device, lowvram, models_dir)
+        self.evaluations, self.trials = Evaluations(self), Trials(self)
+        self.loras.gate, self.loras.trial, self.trainings.made = self.evaluations.gate, self.trials.choose, self.evaluations.trained
         self._lock = threading.Lock()
         self._stopped = False
 
@@ -148,6 +152,7 @@ class Studio:
         self.lora_watch.start()
         self._housekeeper.start()
         self.experimenter.start()
+        self.evaluations.evaluator.start()
         self.trainings.start()
         self._supervisor.start()
         self.cloud.start()
@@ -165,6 +170,7 @@ class Studio:
         self.lora_watch.stop()
         self.batches.runner.stop()
         self.experimenter.stop()
+        self.evaluations.evaluator.stop()
         self.trainings.stop()
         self._supervisor.stop()
         self.cloud.stop()
@@ -217,7 +223,7 @@ class Studio:
             if self.cloud.draws_instead(self.catalogue.card(card), plan, request, who):
                 continue
             self.shelf.licences.require(self.catalogue.card(card))
-            if not self._scripted:
+            if not self.scripted:
                 find_weights(self.catalogue.card(card), self.shelf.where)
         return plan
 
@@ -329,7 +335,7 @@ class Studio:
             raise BadInput(field, error.what, error.why, "Choose one from the history.") from error
 
     def _card_is_here(self, card: ModelCard) -> bool:
-        return self._scripted or weights_found(card, self.shelf.where) is not None
+        return self.scripted or weights_found(card, self.shelf.where) is not None
 
     # What is told.
 
@@ -339,6 +345,7 @@ class Studio:
         self._door.send({"wake": True})
         self.cloud.wake()
         self.experimenter.wake()
+        self.evaluations.evaluator.wake()
         self.trainings.trainer.wake()
         self._teller.tell_jobs(ids)
 
@@ -356,6 +363,6 @@ class Studio:
 
     def _read_prompt(self, prompt: str) -> bool:
         """Asks the worker for a prompt's vector; False when it cannot answer at once."""
-        if not self._scripted:
+        if not self.scripted:
             self._door.send({"read": prompt})
-        return not self._scripted and self._teller.state == "ready"
+        return not self.scripted and self._teller.state == "ready"

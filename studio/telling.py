@@ -93,6 +93,9 @@ class Teller:
                 self._progress[message["id"]].eta = None
             self.tell_jobs([message["id"]])
             studio.experimenter.wake()
+            studio.evaluations.evaluator.wake()
+        elif event == "evaluation":
+            studio.evaluations.evaluator.wake()
         elif event == "dataset":
             studio.datasets.told(message["id"])
         elif event == "meaning":

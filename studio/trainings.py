@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from studio.studio import Studio
 
 GIVES_WAY = ("previews", "jobs", "never")
-FIELDS = ("dataset", "lora", "settings", "toml", "gives_way", "note", "title", "about", "access", "project")
+FIELDS = ("dataset", "lora", "settings", "toml", "gives_way", "note", "title", "about", "access", "project", "evaluate")
 TOML_LIMIT = 20_000
 # Not a person's to say here: the LoRA, the dataset and the preset say them, and the last one is a path on this machine.
 FIXED = ("name", "kind", "card", "trigger", "training_adapter")
@@ -99,18 +99,22 @@ class Trainings:
             "stale": self._studio.datasets.stale(lora) if before is not None else None,
             "seconds": self._seconds(recipe),
             "gives_way": "previews",
+            "evaluate": self._studio.settings.get("loras.evaluate"),
         }
 
     def create(self, data: Mapping[Any, Any], who: Who, automatic: bool = False) -> Json:
         """Puts a training on the queue; it as `views.short` has it.
 
         dataset, or a lora that was trained here; lora: the name of one that they may change, or of a new one (then title, about, access,
-        project may be said too); settings, or toml: what is to differ from the proposal; gives_way: to "previews", all "jobs", "never".
+        project may be said too); settings, or toml: what is to differ from the proposal; gives_way: to "previews", all "jobs", "never";
+        evaluate: whether its version is evaluated by itself, None as the settings say.
         Raises BadInput, NotFound, NotYours, NotNow, Unavailable.
         """
         dataset, lora, before = self._subject(data, who)
         gives_way = one_of(data, "gives_way", GIVES_WAY, "previews", "kinds of giving way")
-        note = text(data, "note", REASON_LIMIT)
+        note, evaluate = text(data, "note", REASON_LIMIT), data.get("evaluate")
+        if evaluate not in (None, True, False):
+            raise BadInput("evaluate", f"evaluate must be true or false; this is {shown(evaluate)}.")
         known = self._known(lora)
         if known:
             self._studio.loras.own(lora, who)
@@ -134,7 +138,7 @@ class Trainings:
             values = {
                 "person": who.name, "lora": lora, "parent": loras.current(self._store, row["id"]), "dataset_id": dataset["id"],
                 "dataset": written, "card": recipe.card, "steps": recipe.steps, "gives_way": gives_way, "automatic": int(automatic),
-                "note": note,
+                "note": note, "evaluate": int(self._studio.settings.get("loras.evaluate") if evaluate is None else evaluate),
             }  # fmt: skip
             with self._store.write() as db:
                 training = trainings.add(db, values)

@@ -39,6 +39,7 @@ from studio.foresight import hold_seconds
 from studio.funnel import Funnel
 from studio.judging import Judge
 from studio.licences import licence_of
+from studio.looking import Looking
 from studio.meaning import Reading
 from studio.pace import Pace
 from studio.profiles import Profiles
@@ -91,6 +92,7 @@ class Worker:
         self.guardian = Guardian(store, partial(prompt_readers, where))
         self.rescorer = Rescorer(store, self.judge)
         self.captioning = Captioning(store, folder, catalogue, where, self.tell, self.engines)
+        self.looking = Looking(store, folder, catalogue, where, self.tell, self.engines)
         self.answerer = Answerer(store, where, self.engines, self.tell)
         self.saver = Saver(store, folder, self.tell, self.wake, self.fail, cache)
 
@@ -157,7 +159,7 @@ class Worker:
             if task is None:
                 if self.answerer.catch_up():
                     continue
-                if self.captioning.catch_up():
+                if self.captioning.catch_up() or self.looking.catch_up():
                     continue
                 if rescored := self.rescorer.catch_up():
                     for image in rescored:
@@ -175,6 +177,7 @@ class Worker:
         if self._freed_for != training:
             self.engines.release()
             self.captioning.release()
+            self.looking.release()
             self._freed_for = training
             self.tell("device", state="training", note=TRAINS, words=self.engines.words)
         trainings.free(self.store, training, self.setup.name)

@@ -24,8 +24,7 @@ from pipelines.metadata import read, texts_of
 from pipelines.metadata.form import fill
 from pipelines.request import LoraChoice
 from studio import lorafolder, retention
-from studio.loraarrivals import read_triggers
-from studio.loras import Made, slug
+from studio.loras import Made, read_triggers, slug
 from studio.store import loras
 from studio.store.jobs import NotNow
 from studio.store.people import LOCAL, Who

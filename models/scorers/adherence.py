@@ -55,6 +55,10 @@ class Adherence:
         """Where the text tower places each prompt: (n, dim) float32 of length 1, comparable by their dot products."""
         return compute(lambda: _places(self._loaded(), prompts))
 
+    def looks(self, pictures: Sequence[Image]) -> np.ndarray:
+        """Where the picture tower places each picture, in the space of `prompts`: (n, dim) float32 of length 1."""
+        return compute(lambda: _looks(self._loaded(), pictures))
+
     def missing(self) -> str:
         """What the folder lacks, in words; "" when it is whole."""
         if not self.folder.is_dir():
@@ -84,6 +88,12 @@ class DownloadedAdherence(Downloaded[Clip]):
             raise RuntimeError(self.missing())
         return compute(lambda: _places(self._loaded(), prompts))
 
+    def looks(self, pictures: Sequence[Image]) -> np.ndarray:
+        """As `Adherence.looks`; to be asked only while nothing is `missing`."""
+        if self._ready() is None:
+            raise RuntimeError(self.missing())
+        return compute(lambda: _looks(self._loaded(), pictures))
+
     def _load(self, folder: Path) -> Clip:
         return clip_in(folder, self.device)
 
@@ -95,3 +105,7 @@ def _places(clip: Clip, prompts: Sequence[str]) -> np.ndarray:
     import torch
 
     return torch.stack([clip.prompt(prompt) for prompt in prompts]).float().cpu().numpy()
+
+
+def _looks(clip: Clip, pictures: Sequence[Image]) -> np.ndarray:
+    return clip.pictures(pictures, ScoreContext("", 0, 0)).float().cpu().numpy()

@@ -19,6 +19,7 @@ from studio.doors import (
     cloud,
     comments,
     datasets,
+    evaluations,
     experiments,
     grids,
     history,
@@ -65,7 +66,7 @@ ROOMS: tuple[Callable[[Studio], APIRouter], ...] = (
     settings.api, wildcards.api, money.api,
     templates.api, templates.composing,
     grids.api, seeds.api, seeds.failures,
-    loras.api, datasets.api, datasets.pictures, trainings.api,
+    loras.api, datasets.api, datasets.pictures, trainings.api, evaluations.api, evaluations.trials,
     batches.variants, batches.api,
     login.pages,
 )  # fmt: skip

@@ -18,7 +18,7 @@ def api(studio: Studio) -> APIRouter:
     insights = Insights(studio)
     panels = {
         "overview": insights.overview, "reasons": insights.reasons, "scores": insights.scores,
-        "people": insights.people, "safety": insights.safety, "alarm": insights.alarm,
+        "people": insights.people, "safety": insights.safety, "trials": insights.trials, "alarm": insights.alarm,
         "costs": insights.costs,
     }  # fmt: skip
 

@@ -90,6 +90,13 @@ def api(studio: Studio) -> APIRouter:
     def one_version(lora: str, version: int, who: Asking) -> Any:
         return Json(rack.version(lora, version, who))
 
+    @router.post("/{lora}/versions/{version}")
+    def describe(lora: str, version: int, data: Body, who: Asking) -> Any:
+        """{"triggers": [words], "licence", "note"}: what is said of it; the version itself never changes."""
+        only(data, "triggers", "licence", "note")
+        registry.describe(lora, version, data, who)
+        return changed(lora, who)
+
     @router.get("/{lora}/versions/{version}/file")
     def file(request: Request, lora: str, version: int, who: Asking, tool: str = "") -> Any:
         """tool: diffusers, comfyui, forge or kohya, for a file as that one loads it; the file as it is without."""

@@ -26,7 +26,7 @@ def api(studio: Studio) -> APIRouter:
 
     @router.post("/jobs")
     def submit(data: Body, who: Asking) -> Any:
-        job = studio.submit(data, who)
+        job = studio.trials.submit(data, who)
         signals.asked_again(studio.store, job["id"], who.name)
         return Json(job, status_code=201)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from models.errors import NotFound
 from studio.store.db import Store, now
@@ -54,21 +54,21 @@ def version_rows(store: Store, lora_ids: Collection[int], trashed: bool = False)
     marks = ", ".join("?" * len(found))
     if trashed:
         select = (
-            "SELECT versions.*, lora_trash.trashed, lora_trash.purged, lora_trash.person AS trashed_by FROM lora_versions AS versions"
+            "SELECT versions.*, lora_trash.trashed, lora_trash.purged, lora_trash.person AS trashed_by FROM lora_versions_told AS versions"
             f" JOIN lora_trash USING (lora_id, number) WHERE versions.lora_id IN ({marks})"
         )
     else:
-        select = f"SELECT versions.* FROM lora_versions AS versions WHERE versions.lora_id IN ({marks}) AND {LIVE}"
+        select = f"SELECT versions.* FROM lora_versions_told AS versions WHERE versions.lora_id IN ({marks}) AND {LIVE}"
     for row in store.db.execute(f"{select} ORDER BY versions.number DESC", list(found)):
         found[row["lora_id"]].append(row)
     return found
 
 
 def version_row(store: Store, lora: sqlite3.Row, number: int) -> sqlite3.Row:
-    """Also one in the trash. Raises NotFound."""
+    """As it is described by now; also one in the trash. Raises NotFound."""
     row = None
     if 0 < number < 2**31:
-        row = store.db.execute("SELECT * FROM lora_versions WHERE lora_id = ? AND number = ?", [lora["id"], number]).fetchone()
+        row = store.db.execute("SELECT * FROM lora_versions_told WHERE lora_id = ? AND number = ?", [lora["id"], number]).fetchone()
     if row is None:
         raise NotFound(f"There is no {lora['name']}/v{number}.", "", "The LoRAs tab lists its versions.")
     return row
@@ -143,6 +143,20 @@ def before(rows: Sequence[sqlite3.Row]) -> list[int]:
     return stack
 
 
+def describe(db: sqlite3.Connection, lora: int, number: int, said: Mapping[str, str], person: str) -> None:
+    """What is said of a version from now on: triggers (JSON), licence, note. Inside the caller's transaction."""
+    db.execute(
+        "INSERT INTO lora_words (lora_id, number, triggers, licence, note, person, created) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [lora, number, said["triggers"], said["licence"], said["note"], person, now()],
+    )
+
+
+def described(store: Store, lora: int, number: int) -> list[sqlite3.Row]:
+    """What was said of a version after it came in, newest first."""
+    select = "SELECT * FROM lora_words WHERE lora_id = ? AND number = ? ORDER BY id DESC"
+    return store.db.execute(select, [lora, number]).fetchall()
+
+
 # What history knows of them.
 
 
@@ -166,15 +180,21 @@ def words(name: str, version: int | None) -> str:
 
 
 def needed_by(store: Store, name: str, number: int) -> tuple[int, int]:
-    """Pictures in history (the trash included) that a version drew, and jobs that are still to be drawn with it."""
+    """Pictures in history (the trash included) that a version drew, and jobs that are still to be drawn with it. What was drawn only to
+    judge it keeps no version."""
     worn_by = (
         "SELECT jobs.id FROM job_loras JOIN jobs ON jobs.id = job_loras.job_id, json_each(jobs.request, '$.loras') AS one"
         " WHERE job_loras.lora = ? AND json_extract(one.value, '$.name') = ? AND json_extract(one.value, '$.version') = ?"
     )
-    values = [name, name, number]
-    drawn = f"SELECT count(*) FROM images WHERE state = 'drawn' AND job_id IN ({worn_by})"
+    values, judged = [name, name, number], "SELECT job_id FROM evaluation_cells WHERE job_id IS NOT NULL"
+    drawn = f"SELECT count(*) FROM images WHERE state = 'drawn' AND job_id IN ({worn_by}) AND job_id NOT IN ({judged})"
     to_do = f"SELECT count(*) FROM jobs WHERE state IN ('queued', 'running') AND id IN ({worn_by})"
-    return tuple(int(store.db.execute(count, values).fetchone()[0]) for count in (drawn, to_do))  # type: ignore[return-value]
+    found = [int(store.db.execute(count, values).fetchone()[0]) for count in (drawn, to_do)]
+    judging = store.db.execute(  # one that is being judged has pictures to come
+        "SELECT count(*) FROM evaluations JOIN loras ON loras.id = lora_id WHERE state = 'running' AND name = ? AND ? IN (number, against)",
+        [name, number],
+    ).fetchone()[0]
+    return found[0], found[1] + judging
 
 
 # Verdicts of evaluations.

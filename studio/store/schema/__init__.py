@@ -70,6 +70,9 @@ from studio.store.schema import cloudtasks  # noqa: F401
 from studio.store.schema import costs  # noqa: F401 - counts what pictures, charges and trainings above write
 
 # isort: split
+from studio.store.schema import evaluations  # noqa: F401 - of what the two above make
+
+# isort: split
 from studio.store.schema.migrations import days_ago, migrations, now
 
 __all__ = ["days_ago", "migrations", "now"]
