@@ -119,6 +119,7 @@ DEEDS: dict[str, Any] = {
     "/api/experiments/{experiment}/extend": {"pairs": 20},
     "/api/loras/{lora}": {"title": "Another title"},
     "/api/loras/{lora}/alias": {"alias": "production", "version": 1},
+    "/api/cloud/loras/{lora}/{version}": {"url": "https://example.com/glaze.safetensors"},
     "/api/loras/{lora}/trash": {"version": None},
     "/api/loras/{lora}/restore": {"version": 1},
     "/api/trainings/{training}/stop": {},
@@ -145,7 +146,7 @@ DEEDS: dict[str, Any] = {
     "/api/projects/{name}/remove": {},
 }
 # What is the whole studio's and an admin's, or is each one's own whoever asks.
-ADMINS = ("/api/people/", "/api/models/", "/api/captioners/", "/api/scorers/", "/api/refine/models/")
+ADMINS = ("/api/people/", "/api/models/", "/api/captioners/", "/api/scorers/", "/api/refine/models/", "/api/cloud/{provider}/")
 # Everybody's to change, for each change is a version with its author that can be taken back.
 EVERYBODYS = ("/api/profiles/", "/api/templates/", "/api/wildcards/", "/api/brands/")
 # The owner's too, but here there are no finished pairs to vote on, no language model that was asked something, and nothing is learnt.

@@ -7,6 +7,8 @@ POST /api/cloud/{provider}/test        {} -> PROVIDER with `tested`: a call that
 POST /api/cloud/{provider}/key         {"key": text} into the keyring of this machine -> PROVIDER. Admins only.
 DELETE /api/cloud/{provider}/key       out of the keyring -> PROVIDER. Admins only.
 POST /api/cloud/quote                  a request as POST /api/jobs takes it -> QUOTE: what it is expected to cost. Nothing is reserved.
+GET  /api/cloud/loras/{lora}/{version} {"url": where a provider fetches it | null}
+POST /api/cloud/loras/{lora}/{version} {"url": https address, "" for none} -> the same. Its owner.
 
 CLOUD     {"enabled": bool, "ready": bool: requests that allow it can go now, "why": words where not, "note": what is wrong with its worker,
            "admin": bool, "demo": bool: the providers run on this machine and their money is play money, "wait_seconds": number,
@@ -34,13 +36,14 @@ from fastapi import APIRouter
 
 from studio.clouds import Clouds
 from studio.doors.base import Asking, Body, Json, only
+from studio.loraaddresses import Addresses
 from studio.quoting import Quotes
 from studio.studio import Studio
 
 
 def api(studio: Studio) -> APIRouter:
     router = APIRouter(prefix="/api/cloud")
-    clouds, quotes = Clouds(studio), Quotes(studio)
+    clouds, quotes, addresses = Clouds(studio), Quotes(studio), Addresses(studio)
 
     @router.get("")
     def view(who: Asking) -> Any:
@@ -68,5 +71,14 @@ def api(studio: Studio) -> APIRouter:
     @router.delete("/{provider}/key")
     def forget_key(provider: str, who: Asking) -> Any:
         return Json(clouds.forget_key(provider, who))
+
+    @router.get("/loras/{lora}/{version}")
+    def lora_address(lora: str, version: int, who: Asking) -> Any:
+        return Json(addresses.of(lora, version, who))
+
+    @router.post("/loras/{lora}/{version}")
+    def give_lora_address(lora: str, version: int, data: Body, who: Asking) -> Any:
+        only(data, "url")
+        return Json(addresses.give(lora, version, data, who))
 
     return router

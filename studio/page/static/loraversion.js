@@ -2,6 +2,7 @@
 
 import { Refused, api, send } from "./api.js";
 import { duration, figure, h, icon, plural, words } from "./dom.js";
+import { addressOf } from "./loraaddress.js";
 import { badge, called, size, when } from "./lorafacts.js";
 import { menuAt } from "./menus.js";
 import { studio } from "./studio.js";
@@ -65,9 +66,9 @@ function more(one, version) {
 
 async function origin(one, version, place) {
   place.replaceChildren(h("p", { class: "cs-quiet", text: "Asking ..." }));
-  let whole;
+  let whole, address;
   try {
-    whole = await api.loraVersion(one.lora.name, version.number);
+    [whole, address] = await Promise.all([api.loraVersion(one.lora.name, version.number), api.loraAddress(one.lora.name, version.number)]);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     place.replaceChildren(h("p", { class: "cs-error", text: error.message }));
@@ -84,7 +85,8 @@ async function origin(one, version, place) {
     Object.keys(packages ?? {}).length ? ["Packages", Object.entries(packages).map(([name, number]) => `${name} ${number}`).join(", ")] : null,
   ].filter(Boolean);
   place.replaceChildren(h("dl", { class: "cs-lo-facts cs-lo-origin" }, ...rows.flatMap(([name, said]) => [h("dt", { text: name }), h("dd", {}, said)])),
-    config && Object.keys(config).length ? h("pre", { class: "cs-lo-config", tabindex: "0", "aria-label": `Configuration of v${version.number}`, text: JSON.stringify(config, null, 2) }) : "");
+    config && Object.keys(config).length ? h("pre", { class: "cs-lo-config", tabindex: "0", "aria-label": `Configuration of v${version.number}`, text: JSON.stringify(config, null, 2) }) : "",
+    addressOf(one.lora, version.number, address.url));
 }
 
 /** The file as it is by a link, so that the browser writes it to the disk; another tool's is made first, and may be refused. */
