@@ -136,6 +136,11 @@ def _said(value: object) -> str:
     return ""
 
 
+def sentence(words: str) -> str:
+    """The words, with a full stop where they end without one."""
+    return f"{words}." if words and words[-1].isalnum() else words
+
+
 def refused_content(words: str) -> bool:
     """Whether a provider's words mean that the content was refused."""
     return bool(_REFUSED.search(words))
@@ -147,8 +152,8 @@ def refusal(title: str, answer: Answer, *, wait: float | None, kind: Kind | None
     4xx and 503 began nothing. Other 5xx may come from a gateway whose server went on: nobody knows.
     """
     status, said = answer.status, words_of(answer.json())
-    kind = kind or _kind(status, said)
-    why = said or f"It answered {status}."
+    kind = kind or ("quota" if status in (402, 403, 429) and b"insufficient_quota" in answer.body[:4000] else _kind(status, said))
+    why = sentence(said) or f"It answered {status}."
     sent = sent or ("maybe" if status < 400 or (status >= 500 and status != 503) else "no")
     what, todo = {
         "moderation": (f"{title} refused the content.", "Change the prompt or the pictures."),

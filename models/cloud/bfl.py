@@ -20,6 +20,7 @@ from models.cloud.transport import Transport
 
 CREDIT_MICRO = 10_000
 UNKNOWN_POLLS = 4  # a task that its own submit has just named may be unknown to the host that is polled, for a moment
+SICK_POLLS = 3
 STATES = {"Pending": "queued", "Reasoning": "thinking", "Generating": "drawing"}
 MODERATED = ("Request Moderated", "Content Moderated")
 NOT_FOUND = "Task not found"
@@ -70,11 +71,11 @@ class BflEngine:
         rhythm = Rhythm(self._transport, self._line.title, ticket, deadline, on_state)
         sample = await self._sample(ticket, deadline, rhythm)
         try:
-            shots: list[Shot | None] = await self._line.fetched([sample], deadline, ticket.request_id)
+            shots: list[Shot | None] = await self._line.fetched([sample], deadline, ticket)
         except CloudError as error:
             if error.kind != "expired":
                 raise
-            shots = await self._line.fetched([await self._sample(ticket, deadline, rhythm)], deadline, ticket.request_id)
+            shots = await self._line.fetched([await self._sample(ticket, deadline, rhythm)], deadline, ticket)
         return result(ticket, shots, rhythm.seconds, 1)
 
     async def cancel(self, ticket: Ticket) -> bool:
@@ -100,7 +101,7 @@ class BflEngine:
 
     async def _sample(self, ticket: Ticket, deadline: float, rhythm: Rhythm) -> str:
         """The address of the picture, once it is drawn. Raises CloudError."""
-        unknown = 0
+        unknown = sick = 0
         while True:
             answer = await self._line.ask("GET", ticket.urls["polling"], deadline, self._polled, request_id=ticket.request_id)
             told = answer.table()
@@ -109,7 +110,7 @@ class BflEngine:
                 made = told.get("result")
                 if isinstance(made, dict) and isinstance(made.get("sample"), str):
                     return str(made["sample"])
-                raise self._line.nothing(ticket.request_id)
+                raise self._line.nothing(ticket)
             if status == NOT_FOUND:
                 unknown += 1
                 if unknown >= UNKNOWN_POLLS:
@@ -118,7 +119,9 @@ class BflEngine:
                 what = f"{self._line.title} refused the content."
                 raise self._over("moderation", what, told, ticket, ticket.billed_micro if status == "Content Moderated" else 0)
             elif status in ("Error", "Failed"):
-                raise self._over("capacity", f"{self._line.title} could not draw it.", told, ticket, 0)
+                sick += 1
+                if answer.status < 500 or sick >= SICK_POLLS:  # a 503 may be the task's end, or only the host's bad moment
+                    raise self._over("capacity", f"{self._line.title} could not draw it.", told, ticket, 0)
             rhythm.say(STATES.get(status, status.lower()[:40]))
             await rhythm.wait()
 

@@ -76,25 +76,25 @@ class Line:
         shown = [await asyncio.to_thread(shrink, reference, limit, size) for reference in call.references]
         return replace(call, references=tuple(shown))
 
-    async def fetched(self, urls: Sequence[str], deadline: float, request_id: str) -> list[Shot | None]:
+    async def fetched(self, urls: Sequence[str], deadline: float, ticket: Ticket) -> list[Shot | None]:
         """The pictures of some addresses, None for one that is gone or broken for good. Raises CloudError where they are all so, or where
-        one may yet be had by asking again."""
+        one may yet be had by asking again. What was drawn and is not to be had was charged."""
         hosts, title = self.provider.hosts.pictures, self.title
-        got = await asyncio.gather(*(self._shot(url, hosts, title, deadline, request_id) for url in urls), return_exceptions=True)
+        got = await asyncio.gather(*(self._shot(url, hosts, title, deadline, ticket) for url in urls), return_exceptions=True)
         for one in got:
             if isinstance(one, BaseException) and not (isinstance(one, CloudError) and one.kind in ("expired", "bug")):
                 raise one
         lost = [one for one in got if isinstance(one, CloudError)]
         if lost and len(lost) == len(got):
-            raise lost[0]
+            raise _charged(lost[0], ticket, len(urls))
         return [one if isinstance(one, Shot) else None for one in got]
 
-    async def _shot(self, url: str, hosts: tuple[str, ...], title: str, deadline: float, request_id: str) -> Shot:
+    async def _shot(self, url: str, hosts: tuple[str, ...], title: str, deadline: float, ticket: Ticket) -> Shot:
         if url.startswith("data:"):
-            return (await self.decoded([unbase64(url)], request_id))[0] or _impossible()
-        return await self.transport.picture(url, title=title, hosts=hosts, deadline=deadline, request_id=request_id)
+            return (await self.decoded([unbase64(url)], ticket))[0] or _impossible()
+        return await self.transport.picture(url, title=title, hosts=hosts, deadline=deadline, request_id=ticket.request_id)
 
-    async def decoded(self, files: Sequence[bytes | None], request_id: str) -> list[Shot | None]:
+    async def decoded(self, files: Sequence[bytes | None], ticket: Ticket) -> list[Shot | None]:
         """The pictures of an answer that carried them, None for one that is broken. Raises CloudError where there is not one whole."""
         shots: list[Shot | None] = []
         why = "It sent none."
@@ -107,12 +107,14 @@ class Line:
                 why = str(error)
                 shots.append(None)
         if not any(shots):
-            raise CloudError("bug", f"{self.title} sent no whole picture.", why, sent="yes", request_id=request_id)
+            error = CloudError("bug", f"{self.title} sent no whole picture.", why, sent="yes", request_id=ticket.request_id, final=True)
+            raise _charged(error, ticket, len(files))
         return shots
 
-    def nothing(self, request_id: str) -> CloudError:
-        """The error of a success without a picture."""
-        return CloudError("bug", f"{self.title} sent no picture.", "It says that all went well.", sent="yes", request_id=request_id)
+    def nothing(self, ticket: Ticket) -> CloudError:
+        """The error of a success without a picture, which by a list of prices for pictures costs nothing."""
+        what, why = f"{self.title} sent no picture.", "It says that all went well."
+        return CloudError("bug", what, why, sent="yes", request_id=ticket.request_id, billed_micro=0, final=True)
 
 
 def _impossible() -> Shot:
@@ -183,7 +185,16 @@ def drawn(ticket: Ticket, shots: Sequence[Shot | None], flags: Sequence[bool] = 
 
 def result(ticket: Ticket, shots: Sequence[Shot | None], seconds: float, made: int, flags: Sequence[bool] = ()) -> Result:
     """seconds: of the collecting. made: how many pictures the provider drew, which is what it charges for where it does not say."""
-    billed = ticket.billed_micro
-    if billed is None:
-        billed = ticket.price_micro // ticket.count * min(made, ticket.count)
-    return Result(drawn(ticket, shots, flags), billed, ticket.seconds + seconds)
+    return Result(drawn(ticket, shots, flags), billed_for(ticket, made), ticket.seconds + seconds)
+
+
+def billed_for(ticket: Ticket, made: int) -> int:
+    """What the provider says that it charged, else what its list makes of `made` pictures. Micro-dollars."""
+    if ticket.billed_micro is not None:
+        return ticket.billed_micro
+    return ticket.price_micro // ticket.count * min(made, ticket.count)
+
+
+def _charged(error: CloudError, ticket: Ticket, made: int) -> CloudError:
+    error.billed_micro = billed_for(ticket, made)
+    return error

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from models.cloud.answers import Answer, refused_content, words_of
 from models.cloud.catalogue import CloudModel, Provider, call_micro, nearest_ratio, sized
-from models.cloud.engine import CHECK_SECONDS, Line, Rhythm, pictures_of, result, seed_of
+from models.cloud.engine import CHECK_SECONDS, Line, Rhythm, billed_for, pictures_of, result, seed_of
 from models.cloud.spec import Call, Checked, CloudError, Kind, Result, Ticket
 from models.cloud.transport import Transport
 
@@ -80,13 +80,13 @@ class FalEngine:
         urls = [str(image.get("url")) for image in made["images"]]
         flags = [flag is True for flag in made.get("has_nsfw_concepts") or []]
         if len(flags) >= len(urls) and all(flags[: len(urls)]):
-            billed = ticket.price_micro // ticket.count * len(urls)
+            billed = billed_for(ticket, len(urls))
             what = f"{self._line.title} refused the content."
             raise CloudError(
                 "moderation", what, "Its safety checker flagged every picture.", "Change the prompt.",
                 sent="yes", request_id=ticket.request_id, billed_micro=billed,
             )  # fmt: skip
-        shots = await self._line.fetched(urls, deadline, ticket.request_id)
+        shots = await self._line.fetched(urls, deadline, ticket)
         return result(ticket, shots, rhythm.seconds, len(urls), flags)
 
     async def cancel(self, ticket: Ticket) -> bool:
@@ -154,7 +154,7 @@ class FalEngine:
         told = answer.table()
         images = told.get("images")
         if not isinstance(images, list) or not images or not all(isinstance(image, dict) for image in images):
-            raise self._line.nothing(ticket.request_id)
+            raise self._line.nothing(ticket)
         return told
 
     def _read(self, answer: Answer) -> CloudError | None:

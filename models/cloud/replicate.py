@@ -10,9 +10,9 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from models.cloud.answers import Answer, refused_content, words_of
+from models.cloud.answers import Answer, refused_content, sentence, words_of
 from models.cloud.catalogue import CloudModel, Provider, call_micro, nearest_ratio, sized
-from models.cloud.engine import CHECK_SECONDS, Line, Rhythm, pictures_of, result, seed_of
+from models.cloud.engine import CHECK_SECONDS, Line, Rhythm, billed_for, pictures_of, result, seed_of
 from models.cloud.spec import Call, Checked, CloudError, Result, Ticket
 from models.cloud.transport import Transport
 
@@ -82,7 +82,7 @@ class ReplicateEngine:
         if status != "succeeded":
             raise self._failed(status, told, ticket)
         urls = self._outputs(told, ticket)
-        shots = await self._line.fetched(urls, deadline, ticket.request_id)
+        shots = await self._line.fetched(urls, deadline, ticket)
         return result(ticket, shots, rhythm.seconds, len(urls))
 
     async def cancel(self, ticket: Ticket) -> bool:
@@ -112,7 +112,7 @@ class ReplicateEngine:
         return self._line.explained(answer)
 
     def _failed(self, status: str, told: dict[str, Any], ticket: Ticket) -> CloudError:
-        why = words_of(told.get("error") or "")
+        why = sentence(words_of(told.get("error") or ""))
         title, id = self._line.title, ticket.request_id
         if status == "failed" and refused_content(why):
             todo = "Change the prompt or the pictures."
@@ -129,8 +129,10 @@ class ReplicateEngine:
         output = told.get("output")
         urls = [output] if isinstance(output, str) else output if isinstance(output, list) else []
         if not urls and told.get("data_removed"):
-            what = f"{self._line.title} no longer has the pictures."
-            raise CloudError("expired", what, "It keeps them for an hour.", sent="yes", request_id=ticket.request_id)
+            made = (told.get("metrics") or {}).get("image_count")
+            billed = billed_for(ticket, made) if isinstance(made, int) else None
+            what, why = f"{self._line.title} no longer has the pictures.", "It keeps them for an hour."
+            raise CloudError("expired", what, why, sent="yes", request_id=ticket.request_id, billed_micro=billed)
         if not urls or not all(isinstance(url, str) for url in urls):
-            raise self._line.nothing(ticket.request_id)
+            raise self._line.nothing(ticket)
         return urls

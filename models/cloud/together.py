@@ -89,14 +89,14 @@ async def collected(line: Line, ticket: Ticket, deadline: float) -> Result:
     """Decodes what the ticket brought, or fetches it where it brought addresses, which outlive a restart. Raises CloudError."""
     if ticket.urls:
         began = line.transport.clock()
-        shots = await line.fetched([ticket.urls[name] for name in sorted(ticket.urls)], deadline, ticket.request_id)
+        shots = await line.fetched([ticket.urls[name] for name in sorted(ticket.urls)], deadline, ticket)
         return result(ticket, shots, line.transport.clock() - began, len(shots))
     if ticket.pictures is None:
         what = f"{line.title} answered while the studio was stopped."
         raise CloudError("expired", what, "Its pictures were in the answer, and it keeps none.", sent="yes", request_id=ticket.request_id)
     if not ticket.pictures:
-        raise line.nothing(ticket.request_id)
-    shots = await line.decoded(ticket.pictures, ticket.request_id)
+        raise line.nothing(ticket)
+    shots = await line.decoded(ticket.pictures, ticket)
     return result(ticket, shots, 0.0, len(ticket.pictures))
 
 

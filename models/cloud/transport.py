@@ -13,9 +13,11 @@ import asyncio
 import fnmatch
 import http.cookiejar
 import random
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -89,6 +91,7 @@ class Transport:
             keepalive_expiry=self.limits.idle_seconds,
         )
         self._client = httpx.AsyncClient(
+            verify=_certificates(),
             http2=True,
             limits=pool,
             follow_redirects=False,
@@ -205,6 +208,7 @@ class Transport:
                     error = CloudError("expired", f"{title} no longer has the picture.", f"Its address answered {answer.status}.")
                     bad += 1
                 else:
+                    bad += answer.status < 400  # leads in circles, or to a stranger
                     wait = wait_told(answer, self._wall())
                     error = CloudError(
                         "capacity", f"{title} did not send the picture.", f"Its address answered {answer.status}.", retry_after=wait
@@ -214,13 +218,15 @@ class Transport:
                 raise error
 
     async def _follow(self, url: str, title: str, hosts: Sequence[str], deadline: float, request_id: str | None) -> Answer:
+        _check_host(url, hosts, title, "yes", request_id)
         for _ in range(REDIRECTS + 1):
-            _check_host(url, hosts, title, "yes", request_id)
             answer = await self._once("GET", url, {}, None, deadline, self.limits.try_ * 2, self.limits.picture_bytes)
             if answer.status not in (301, 302, 303, 307, 308) or "location" not in answer.headers:
                 return answer
             url = urljoin(url, answer.headers["location"])
-        raise _Lost("yes", "It redirects in circles.")
+            if not allowed(url, hosts):
+                break
+        return answer
 
     # Time.
 
@@ -275,6 +281,12 @@ class Transport:
             raise _Lost("maybe" if trace.begun else "no", f"There was no answer within {seconds:.0f} s.") from error
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ValueError) as error:
             raise _Lost("maybe" if trace.begun else "no", _named(error)) from error
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Read once a process: it takes a good part of a second."""
+    return httpx.create_ssl_context()
 
 
 def allowed(url: str, patterns: Sequence[str]) -> bool:
