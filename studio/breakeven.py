@@ -70,7 +70,7 @@ def month(mix: Mix, rate: Rate, kept: int) -> Json:
     here = machines * rate.monthly_micro + math.ceil(kept * mix.here_micro(rate))
     there = math.ceil(kept * mix.there_micro)
     hours = kept * mix.drawn_per_kept * mix.seconds / 3600
-    return {"kept": kept, "machines": machines, "hours": round(hours, 1), "here_micro": here, "there_micro": there, "own": False,
+    return {"kept": kept, "machines": machines, "hours": round(hours, 3), "here_micro": here, "there_micro": there, "own": False,
             "cheaper": "here" if here < there else "there" if there < here else "same"}  # fmt: skip
 
 

@@ -4,6 +4,8 @@ import { Refused, api } from "./api.js";
 import { debounced, figure, h, plural, set } from "./dom.js";
 import { Agreement, Alarm, Reasons, Safety, Scores, Signals, change, cost, delivered, interval, judged, much, percent, text } from "./insightspanels.js";
 import { Failures } from "./failures.js";
+import { Trials } from "./insightstrials.js";
+import { Costs } from "./insightscosts.js";
 import { sparkline } from "./insightsplot.js";
 import { studio } from "./studio.js";
 
@@ -21,13 +23,14 @@ export class CsInsights extends HTMLElement {
     this.tiles = h("ul", { class: "cs-glance", "aria-label": "At a glance" });
     this.courses = [judged(), delivered(), cost(), text()];
     this.people = [new Agreement(), new Signals()];
-    this.own = [new Reasons(), new Scores(), new Safety(), new Alarm(), new Failures()];
-    const [reasons, scores, safety, alarm, failures] = this.own;
+    this.own = [new Reasons(), new Scores(), new Safety(), new Alarm(), new Failures(), new Costs(), new Trials()];
+    const [reasons, scores, safety, alarm, failures, costs, trials] = this.own;
     const [said, filled, time, words] = this.courses;
     const [agreement, signals] = this.people;
     const column = (...panels) => h("div", { class: "cs-insights-column" }, ...panels.map((panel) => panel.element));
     this.body = h("div", { class: "cs-insights-body" }, this.tiles,
-      h("div", { class: "cs-insights-pair" }, column(said), column(filled)), column(reasons, failures, scores),
+      h("div", { class: "cs-insights-pair" }, column(said), column(filled)), column(reasons, failures, scores, trials),
+      h("div", { class: "cs-insights-pair" }, column(costs), column(costs.gpu)),
       h("div", { class: "cs-insights-pair" }, column(agreement, time, alarm), column(signals, safety, words)));
     this.append(this.voice, this.head, this.trouble, this.empty, this.body);
     studio.on("tab", (tab) => tab === "insights" && this.load());
