@@ -42,7 +42,7 @@ STYLES = (
     "tokens.css", "shell.css", "form.css", "promptparts.css", "sheet.css", "loupe.css", "views.css", "history.css", "models.css",
     "queue.css", "drop.css", "settings.css", "quality.css", "scorers.css", "review.css", "insights.css", "comments.css", "loras.css",
     "experiments.css", "dataset.css", "templates.css", "versions.css", "grids.css", "batch.css", "production.css", "refine.css",
-    "loratrain.css", "cloud.css",
+    "loratrain.css", "evaluation.css", "cloud.css",
 )  # fmt: skip
 
 

@@ -2,8 +2,10 @@
 
 import { api } from "./api.js";
 import { h } from "./dom.js";
+import { evaluations } from "./evaluation.js";
 import { aliases, badge, called, kindOf, KINDS, version, when } from "./lorafacts.js";
 import { compareVersions } from "./loracompare.js";
+import { LoraTrial } from "./loratrial.js";
 import { promote } from "./lorapromote.js";
 import { versionOf } from "./loraversion.js";
 import { tried } from "./settings.js";
@@ -27,12 +29,14 @@ export class LoraOne {
     this.stale = h("p", { class: "cs-lo-stale", hidden: true });
     this.form = h("form", { class: "cs-lo-edit", hidden: true, onsubmit: (event) => (event.preventDefault(), this.save()) });
     this.stands = h("section", { class: "cs-lo-stands", "aria-label": "Aliases" });
+    this.trial = new LoraTrial(() => this.changed());
+    this.evaluations = h("cs-evaluations", { class: "cs-ev" });
     this.versions = h("ol", { class: "cs-lo-versions", "aria-label": "Versions", reversed: true });
     this.moves = h("details", { class: "cs-lo-moves" });
     this.element = h("div", { class: "cs-lo-one" },
       h("button", { type: "button", class: "cs-bare cs-lo-back", text: "All LoRAs", onclick: back }),
       h("div", { class: "cs-lo-title" }, h("div", {}, this.heading, this.facts, this.about), h("div", { class: "cs-lo-acts" }, this.edits, this.throws, this.brings, this.compares, this.uses)),
-      this.wrong, this.stale, this.form, this.stands, this.versions, this.moves);
+      this.wrong, this.stale, this.form, this.stands, this.evaluations, this.versions, this.moves);
   }
 
   async open(name, asked) {
@@ -69,6 +73,7 @@ export class LoraOne {
     if (focused) [...this.versions.querySelectorAll("button, a, summary")].find((one) => one.getAttribute("aria-label") === focused)?.focus({ preventScroll: true });
     if (!versions.length) this.versions.replaceChildren(h("li", { class: "cs-quiet", text: "No version yet: bring one, or drop a file here." }));
     this.history();
+    this.evaluations.show(lora);
   }
 
   /** Where production and candidate stand, and the way back. */
@@ -84,7 +89,8 @@ export class LoraOne {
         lora.may_change && at ? h("button", { type: "button", class: "cs-bare", text: "Take off", "aria-label": `Take ${alias} off`, onclick: () => this.move(alias, null) }) : null);
     };
     const newest = lora.current ? `Requests that name no version take the newest, v${lora.current}.` : "";
-    this.stands.replaceChildren(line("production", newest), line("candidate", "The one that is being tried."));
+    this.stands.replaceChildren(line("production", newest), line("candidate", "The one that is being tried."), this.trial.element);
+    this.trial.show(lora);
     this.stands.hidden = !lora.versions.length;
   }
 
@@ -106,7 +112,17 @@ export class LoraOne {
   }
 
   promote(number) {
-    promote(this.lora, number, (reason, forced) => api.loraDo(this.lora.name, "alias", { alias: "production", version: number, reason, forced }), () => this.changed());
+    const act = async (reason, forced, looked) => {
+      if (looked) await evaluations.look(this.lora.name, number);
+      await api.loraDo(this.lora.name, "alias", { alias: "production", version: number, reason, forced });
+    };
+    promote(this.lora, number, act, () => this.changed());
+  }
+
+  /** Proposes an evaluation of a version. */
+  async evaluate(number) {
+    this.evaluations.scrollIntoView({ block: "start" });
+    await this.evaluations.ask(number);
   }
 
   move(alias, number) {

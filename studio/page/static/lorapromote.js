@@ -10,7 +10,7 @@ import { toast } from "./toast.js";
 const NOT_READY = 409;
 let dialog = null;
 
-/** act(reason, forced): does it. done(): after it was done. */
+/** act(reason, forced, looked): does it; looked: a person's word that they have seen what it draws. done(): after it was done. */
 export function promote(lora, number, act, done) {
   dialog ??= new Promote();
   dialog.open(lora, number, act, done);
@@ -24,12 +24,14 @@ class Promote extends Dialog {
     const compares = h("button", { type: "button", class: "cs-plain", text: "Compare on a slider", onclick: () => compareVersions(this.lora, this.before, this.number) });
     const reason = h("input", { type: "text", id: "cs-lo-reason", maxlength: 500, autocomplete: "off" });
     const label = h("label", { for: "cs-lo-reason", text: "Note" });
+    const looked = h("input", { type: "checkbox", id: "cs-lo-looked" });
+    const looks = h("label", { class: "cs-lo-looked", for: looked.id }, looked, "I have looked at what it draws");
     const wrong = h("p", { class: "cs-error", role: "alert" });
     const go = h("button", { type: "submit", class: "cs-primary", text: "Promote" });
-    const form = h("form", { onsubmit: (event) => (event.preventDefault(), this.go()) }, h("div", { class: "cs-lo-field" }, label, reason), wrong,
+    const form = h("form", { onsubmit: (event) => (event.preventDefault(), this.go()) }, looks, h("div", { class: "cs-lo-field" }, label, reason), wrong,
       h("div", { class: "cs-lo-sends" }, h("button", { type: "button", class: "cs-plain", text: "Cancel", onclick: () => this.close() }), go));
     super("lo-promote", { "aria-labelledby": title.id }, title, said, sides, compares, form);
-    Object.assign(this, { title, said, sides, compares, reason, label, wrong, goes: go });
+    Object.assign(this, { title, said, sides, compares, looked, reason, label, wrong, goes: go });
   }
 
   open(lora, number, act, done) {
@@ -43,6 +45,7 @@ class Promote extends Dialog {
     this.sides.replaceChildren(...(old ? [side(`In production: v${this.before}`, old)] : []), side(old ? `Instead: v${number}` : `v${number}`, now));
     this.compares.hidden = !(old?.samples.length && now.samples.length);
     this.reason.value = "";
+    this.looked.checked = false;
     this.ask(false);
     this.wrong.textContent = "";
     this.show();
@@ -59,7 +62,7 @@ class Promote extends Dialog {
   async go() {
     this.wrong.textContent = "";
     try {
-      await this.act(this.reason.value, this.forced);
+      await this.act(this.reason.value, this.forced, this.looked.checked);
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       this.wrong.textContent = error.message;

@@ -84,6 +84,8 @@ export class LoraTrain {
     this.name.value = lora;
     this.way = h("select", { id: "cs-lt-way" }, ...GIVES_WAY.map(([value, text]) => h("option", { value, text })));
     this.note = h("input", { type: "text", id: "cs-lt-note", maxlength: 500, autocomplete: "off", placeholder: "What is tried this time" });
+    this.judged = h("input", { type: "checkbox", id: "cs-lt-evaluate" });
+    this.judged.checked = this.proposal.evaluate;
     const rest = Object.keys(settings).filter((name) => !PLAIN.includes(name) && !["samples", "prior"].includes(name));
     this.samples = h("textarea", { id: "cs-lt-samples", rows: 3 });
     this.samples.value = (settings.samples ?? []).map(({ prompt }) => prompt).join("\n");
@@ -94,7 +96,7 @@ export class LoraTrain {
       h("p", {}, h("b", { text: dataset.title }), ` · ${plural(dataset.count, "picture")} · ${dataset.card_title}${dataset.trigger ? " · " : ""}`, dataset.trigger ? h("code", { text: dataset.trigger }) : ""),
       h("p", { class: "cs-quiet", text: `${said}.${time}` }),
       missing ? h("p", { class: "cs-error", text: missing }) : "",
-      h("div", { class: "cs-lt-fields" }, field("Name of the LoRA", this.name, parent ? `its next version, after v${parent}` : "a new one"), ...PLAIN.filter((name) => name in settings).map((name) => this.setting(name, settings[name])), field("It gives way", this.way), field("Note", this.note)),
+      h("div", { class: "cs-lt-fields" }, field("Name of the LoRA", this.name, parent ? `its next version, after v${parent}` : "a new one"), ...PLAIN.filter((name) => name in settings).map((name) => this.setting(name, settings[name])), field("It gives way", this.way), field("Note", this.note), field("Evaluate it afterwards", this.judged)),
       field("Drawn while it trains, a prompt a line", this.samples),
       h("details", { class: "cs-lt-advanced" }, h("summary", { text: "Advanced" }), h("div", { class: "cs-lt-fields" }, ...rest.map((name) => this.setting(name, settings[name]))), field("Anything else, as TOML", this.toml)),
       h("div", { class: "cs-lo-acts" }, this.begins));
@@ -145,7 +147,7 @@ export class LoraTrain {
       input.removeAttribute("aria-invalid");
     }
     try {
-      const asked = { dataset: this.proposal.dataset.id, lora: this.name.value.trim(), settings: this.changed(), gives_way: this.way.value, note: this.note.value };
+      const asked = { dataset: this.proposal.dataset.id, lora: this.name.value.trim(), settings: this.changed(), gives_way: this.way.value, note: this.note.value, evaluate: this.judged.checked };
       if (this.toml.value.trim()) asked.toml = this.toml.value;
       const { id } = await api.newTraining(asked);
       await this.go("watch", id);

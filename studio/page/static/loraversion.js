@@ -1,6 +1,6 @@
 // One version of a LoRA: its samples, what it is and was made from, what was said of it, and what can be done with it.
 
-import { Refused, api, send } from "./api.js";
+import { Refused, api, ask, send } from "./api.js";
 import { duration, figure, h, icon, plural, words } from "./dom.js";
 import { addressOf } from "./loraaddress.js";
 import { badge, called, size, when } from "./lorafacts.js";
@@ -27,6 +27,7 @@ export function versionOf(one, version) {
         comparable ? button("Compare", `Compare v${number}`, () => one.compare(number)) : null,
         takes,
         lora.may_change && !is.includes("production") ? button("Promote", `Promote v${number} to production`, () => one.promote(number)) : null,
+        lora.may_change ? button("Evaluate", `Evaluate v${number}`, () => one.evaluate(number)) : null,
         lora.may_change && !is.length ? button("Make candidate", `Make v${number} candidate`, () => one.move("candidate", number), "cs-bare") : null,
         lora.may_change && !is.length ? button("To the trash", `v${number} to the trash`, () => one.throw(number), "cs-bare") : null)),
     samples.length ? h("ul", { class: "cs-lo-samples", "aria-label": `Samples of v${number}` }, ...samples.slice(0, SHOWN).map((url, place) => h("li", {}, h("a", { href: url, target: "_blank", rel: "noopener", "aria-label": `Sample ${place + 1} of v${number}, in a tab of its own` }, h("img", { src: url, alt: "", loading: "lazy" }))))) : null,
@@ -34,7 +35,24 @@ export function versionOf(one, version) {
     scores(version.scores),
     h("dl", { class: "cs-lo-facts" }, ...facts(version).map(([name, ...said]) => h("div", {}, h("dt", { text: name }), h("dd", {}, ...said)))),
     version.note ? h("p", { class: "cs-lo-about", text: version.note }) : null,
+    lora.may_change ? described(one, version) : null,
     more(one, version));
+}
+
+/** What is said of it can be mended: its file and origin never change. */
+function described(one, version) {
+  const { number, triggers, licence, note } = version;
+  const field = (name, text, value, limit) => {
+    const input = h("input", { type: "text", id: `cs-lo-said-${name}-${number}`, maxlength: limit, autocomplete: "off" });
+    input.value = value;
+    return { input, element: h("div", { class: "cs-lo-field" }, h("label", { for: input.id, text }), input) };
+  };
+  const words = field("triggers", "Called by, with commas", triggers.join(", "), 2000);
+  const allowed = field("licence", "Licence", licence, 200);
+  const noted = field("note", "Note", note, 500);
+  const save = () => one.done(() => ask(`/api/loras/${encodeURIComponent(one.lora.name)}/versions/${number}`, { triggers: words.input.value.split(",").map((word) => word.trim()).filter(Boolean), licence: allowed.input.value, note: noted.input.value }), "Saved.");
+  const form = h("form", { class: "cs-lo-said", onsubmit: (event) => (event.preventDefault(), save()) }, words.element, allowed.element, noted.element, h("button", { type: "submit", class: "cs-plain", text: "Save", "aria-label": `Save what is said of v${number}` }));
+  return h("details", { class: "cs-lo-more" }, h("summary", { text: "Describe it otherwise", "aria-label": `Describe v${number} otherwise` }), form);
 }
 
 function facts(version) {

@@ -7,7 +7,7 @@
 import { Refused, api } from "./api.js";
 
 const RETRY_MS = 1500;
-const TOLD = ["job", "step", "preview", "image", "device", "download", "models", "history", "batch", "comment", "profiles", "templates", "brands", "scorers", "experiment", "wildcards", "dataset", "captioners", "loras", "training", "cloud"];
+const TOLD = ["job", "step", "preview", "image", "device", "download", "models", "history", "batch", "comment", "profiles", "templates", "brands", "scorers", "experiment", "wildcards", "dataset", "captioners", "loras", "training", "evaluation", "cloud"];
 
 class Studio extends EventTarget {
   about = null;
