@@ -9,7 +9,7 @@ calls. The breaker is the one of Nygard, "Release It!" (2007): closed, open, hal
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from statistics import NormalDist
@@ -87,7 +87,7 @@ class Health:
         state = self.state(now)
         weight = self._weight(now, policy)
         errors = (weight * self.failed + policy.prior * policy.prior_errors) / (weight * self.calls + policy.prior)
-        middle, tail = (self._quantile(share, guess, weight, policy.prior) for share in (0.5, 0.95))
+        middle, tail = self._quantiles((0.5, 0.95), guess, weight, policy.prior)
         probing = self.probing is not None and now < self.probing + policy.probe_seconds
         slots = None if state == "closed" else 0 if state == "open" or probing else 1
         why = "" if state == "closed" else "is being tried again" if state == "half-open" else "is left alone after failures"
@@ -95,7 +95,7 @@ class Health:
 
     def quantile(self, share: float, guess: tuple[float, float], now: float, policy: HealthPolicy) -> float:
         """Seconds that `share` (0..1) of the calls took at the most."""
-        return self._quantile(share, guess, self._weight(now, policy), policy.prior)
+        return self._quantiles((share,), guess, self._weight(now, policy), policy.prior)[0]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -141,17 +141,18 @@ class Health:
             return replace(self, in_row=0, until=None, cooldown=0.0, probing=None, lately=(0.0, 0.0))
         return replace(self, in_row=0)
 
-    def _quantile(self, share: float, guess: tuple[float, float], weight: float, prior: float) -> float:
-        known = {bucket: calls * weight for bucket, calls in self.latency.items()}
-        guessed = _guessed(*guess)
-        wanted = share * (sum(known.values()) + prior)
-        below = 0.0
-        for bucket in range(BUCKETS):
-            here = known.get(bucket, 0.0) + prior * guessed[bucket]
-            if here and below + here >= wanted:
-                return SHORTEST * GROWTH ** (bucket - 1 + (wanted - below) / here)
+    def _quantiles(self, shares: Sequence[float], guess: tuple[float, float], weight: float, prior: float) -> list[float]:
+        """shares: ascending."""
+        calls = [prior * share for share in _guessed(*guess)]
+        for bucket, count in self.latency.items():
+            calls[bucket] += weight * count
+        found: list[float] = []
+        total, below = sum(calls), 0.0
+        for bucket, here in enumerate(calls):
+            while len(found) < len(shares) and here and below + here >= shares[len(found)] * total:
+                found.append(SHORTEST * GROWTH ** (bucket - 1 + (shares[len(found)] * total - below) / here))
             below += here
-        return SHORTEST * GROWTH ** (BUCKETS - 1)
+        return found + [SHORTEST * GROWTH ** (BUCKETS - 1)] * (len(shares) - len(found))
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,13 @@ class Healths:
             standing = replace(standing, resets_at=max(until, standing.resets_at or 0.0))
         elif outcome == "disabled":
             standing = replace(standing, disabled=words or "it refuses this studio")
-        return replace(self, models={**self.models, (provider, model): health}, providers={**self.providers, provider: standing})
+        models = {**self.models, (provider, model): health}
+        if outcome == "failed" and health.until is not None:
+            # A provider that is down is so with all its models: one probe at a time is enough for those that are left alone too.
+            for key, one in self.models.items():
+                if key[0] == provider and one.until is not None and one.until < health.until:
+                    models[key] = replace(one, until=health.until)
+        return replace(self, models=models, providers={**self.providers, provider: standing})
 
     def began(self, provider: str, model: str, now: float) -> Healths:
         """A call has begun; to be told of every one, for it may be a probe."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from models.cloud.catalogue import lacks, price_micro
 from models.cloud.spec import Call, Reference
-from pipelines.health import SHORTEST, View
+from pipelines.health import SHORTEST
 from pipelines.route import Offer
 
 if TYPE_CHECKING:
@@ -43,19 +43,51 @@ def offers(
 ) -> tuple[Offer, ...]:
     """One for each model that draws for the family and the tier. now: Unix seconds. off: providers that cannot be used until somebody
     changes something, with the reason ("has no key")."""
-    found = []
-    for provider in providers:
-        load, why = loads.get(provider.name, Load()), (off or {}).get(provider.name, "")
-        slots, resets_at = _room(provider, load, now)
-        for model in provider.models.values():
-            if model.serving(ask.family, ask.tier):
-                offer = _offer(ask, provider, model, healths.view(provider.name, model.id, _guess(model), now))
-                most = slots if model.concurrency is None else min(slots, model.concurrency - load.in_flight.get(model.id, 0))
-                offer = replace(offer, free_slots=max(0, min(offer.free_slots, most)))
-                if resets_at is not None and offer.health != "open":
-                    offer = replace(offer, resets_at=max(resets_at, offer.resets_at or 0.0))
-                found.append(replace(offer, health="open", free_slots=0, resets_at=None, why=why) if why else offer)
-    return tuple(found)
+    providers = list(providers)
+    return as_now(listed(ask, providers), providers, healths, loads, now, off)
+
+
+def listed(ask: Ask, providers: Iterable[Provider]) -> tuple[Offer, ...]:
+    """What the catalogue alone says: what each costs and lacks. The same for every batch of the same request."""
+    return tuple(
+        _offer(ask, provider, model) for provider in providers for model in provider.models.values() if model.serving(ask.family, ask.tier)
+    )
+
+
+def as_now(
+    found: Iterable[Offer],
+    providers: Iterable[Provider],
+    healths: Healths,
+    loads: Mapping[str, Load],
+    now: float,
+    off: Mapping[str, str] | None = None,
+) -> tuple[Offer, ...]:
+    """Offers of `listed` with what changes from one moment to the next: health, seconds and room."""
+    by_name = {provider.name: provider for provider in providers}
+    rooms = {name: _room(provider, loads.get(name, Load()), now) for name, provider in by_name.items()}
+    made = []
+    for offer in found:
+        if why := (off or {}).get(offer.provider, ""):
+            made.append(replace(offer, health="open", free_slots=0, resets_at=None, why=why))
+            continue
+        model = by_name[offer.provider].models[offer.model]
+        view = healths.view(offer.provider, offer.model, (offer.seconds_p50, offer.seconds_p95), now)
+        slots, resets_at = rooms[offer.provider]
+        if model.concurrency is not None:
+            slots = min(slots, model.concurrency - loads.get(offer.provider, Load()).in_flight.get(offer.model, 0))
+        if view.slots is not None:
+            slots = min(slots, view.slots)
+        if view.health == "open" or resets_at is None:
+            resets_at = view.resets_at
+        elif view.resets_at is not None:
+            resets_at = max(resets_at, view.resets_at)
+        made.append(
+            replace(
+                offer, seconds_p50=view.seconds_p50, seconds_p95=view.seconds_p95, error_rate=view.error_rate,
+                free_slots=max(0, slots), resets_at=resets_at, health=view.health, why=view.why,
+            )
+        )  # fmt: skip
+    return tuple(made)
 
 
 def _room(provider: Provider, load: Load, now: float) -> tuple[int, float | None]:
@@ -69,20 +101,16 @@ def _room(provider: Provider, load: Load, now: float) -> tuple[int, float | None
     return min(slots, left), None if left > 0 else recent[-limits.per_minute] + MINUTE
 
 
-def _offer(ask: Ask, provider: Provider, model: CloudModel, view: View) -> Offer:
+def _offer(ask: Ask, provider: Provider, model: CloudModel) -> Offer:
+    middle = max(SHORTEST, model.seconds[0])
     return Offer(
         provider=provider.name,
         model=model.id,
         price_micro=price_micro(model, ask.width, ask.height, ask.steps, 1, 1 if ask.img2img else ask.references),
-        seconds_p50=view.seconds_p50,
-        seconds_p95=view.seconds_p95,
-        error_rate=view.error_rate,
-        free_slots=provider.limits.concurrency if view.slots is None else view.slots,
-        resets_at=view.resets_at,
+        seconds_p50=middle,
+        seconds_p95=max(middle, model.seconds[1]),
         quality=model.quality,
         lacks=_lacks(ask, provider, model),
-        health=view.health,
-        why=view.why,
         batch=model.capabilities.batch,
         title=provider.title,
     )
@@ -108,8 +136,3 @@ def _lacks(ask: Ask, provider: Provider, model: CloudModel) -> str:
         loras=tuple((url or "", 1.0) for url in ask.loras),
     )
     return lacks(model, call)
-
-
-def _guess(model: CloudModel) -> tuple[float, float]:
-    middle = max(SHORTEST, model.seconds[0])
-    return middle, max(middle, model.seconds[1])

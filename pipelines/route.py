@@ -308,8 +308,10 @@ def _over_limit(offer: Offer, now: float) -> bool:
 
 
 def _hedge_after(ask: Ask, route: Route, offers: Sequence[Offer], policy: Policy, left: int | None, now: float) -> float | None:
-    """Past the quantile of the slowest share, where somebody is there to ask then and both can be paid."""
-    if not policy.tiers[ask.tier].hedge or not route.shares:
+    """Past the quantile of the slowest share, where somebody is there to ask then and both can be paid. Not while pictures wait for a
+    place: a second request would take one from them."""
+    tier = policy.tiers[ask.tier]
+    if not tier.hedge or not route.shares or route.waiting or ask.waited > tier.patience:
         return None
     rest = None if left is None else left - route.price_micro
     if not any(hedge(ask, share, offers, policy, rest, now) for share in route.shares):

@@ -49,8 +49,9 @@ class HealthPolicy:
 class Policy:
     """busy_seconds: the queue here is busy when it begins later than this. tail: weight of the 95th percentile in what a provider takes.
     tie: share within which two are as quick. hedge_quantile, hedge_dearer: when a second request goes out, and how much dearer it may
-    be. late: so many times its 95th percentile makes a call late. attempts: calls for a picture before it is given up. deadline: (factor on
-    the 95th percentile, lowest, highest) seconds of a call."""
+    be. late: so many times its 95th percentile makes a call late. attempts: calls that may fail for a picture before it is given up,
+    paid_attempts: those of them that cost something, or may have. deadline: (factor on the 95th percentile, lowest, highest) seconds of
+    a call."""
 
     busy_seconds: float
     tail: float
@@ -59,6 +60,7 @@ class Policy:
     hedge_dearer: float
     late: float
     attempts: int
+    paid_attempts: int
     deadline: tuple[float, float, float]
     tiers: Mapping[str, TierPolicy]
     health: HealthPolicy
@@ -76,7 +78,8 @@ def load_policy(presets_dir: Path | str | None = None) -> Policy:
         hedge_quantile=top.number("hedge_quantile", low=0.5, high=0.999),
         hedge_dearer=top.number("hedge_dearer", low=1),
         late=top.number("late", low=1),
-        attempts=top.whole("attempts", low=1, high=20),
+        attempts=top.whole("attempts", low=1, high=100),
+        paid_attempts=top.whole("paid_attempts", low=1, high=100),
         deadline=(deadline.number("factor", low=1), low, deadline.number("high", low=low, high=WEEK)),
         tiers={name: _tier(tiers.table(name)) for name in tiers.data},
         health=_health(top.table("health")),
