@@ -51,7 +51,7 @@ class Run:
 
 
 class Caller:
-    """Makes calls, all in one event loop. database: runs what blocks on it, one after the other."""
+    """Makes calls, all in one event loop. database: runs what blocks on it, one after the other. later: see LATER_SECONDS."""
 
     def __init__(
         self,
@@ -62,7 +62,9 @@ class Caller:
         delivery: Delivery,
         tell: Callable[..., None],
         database: Callable[[Callable[[], Any]], Awaitable[Any]],
+        later: float = LATER_SECONDS,
     ) -> None:
+        self._later = later
         self._store, self._providers, self._engines = store, providers, engines
         self._spool, self._delivery, self._tell, self._database = spool, delivery, tell, database
         self.runs: set[Run] = set()
@@ -146,9 +148,9 @@ class Caller:
     # Waiting.
 
     async def _collected(self, run: Run, engine: CloudEngine, deadline: float) -> Result:
-        """Waits for a call; one that is late is asked to end, and asked for all the same until LATER_SECONDS have passed."""
+        """Waits for a call; one that is late is asked to end, and asked for all the same for a while longer."""
         assert run.ticket is not None
-        errand, last = run.errand, deadline + LATER_SECONDS
+        errand, last = run.errand, deadline + self._later
 
         def on_state(words: str) -> None:
             self._tell("cloudstate", job=errand.task.job, numbers=list(errand.draft.numbers), place=errand.place, words=words)

@@ -10,7 +10,7 @@ from models.cloud import engine_for
 from models.cloud.catalogue import Provider
 from models.cloud.keys import key_of
 from models.cloud.spec import CloudEngine, CloudError
-from models.cloud.transport import Transport
+from models.cloud.transport import Transport, TransportLimits
 from studio.providers import Providers
 from studio.settings import Settings
 from studio.webhooks import Bells
@@ -22,9 +22,9 @@ KEY_SECONDS = 60.0  # how long a key is kept before it is looked up again
 class Engines:
     """To be made inside the event loop, and closed in it."""
 
-    def __init__(self, providers: Providers, settings: Settings, bells: Bells) -> None:
+    def __init__(self, providers: Providers, settings: Settings, bells: Bells, limits: TransportLimits | None = None) -> None:
         self._providers, self._settings, self._bells = providers, settings, bells
-        self._transport = Transport(sleep=bells.sleep)
+        self._transport = Transport(limits, sleep=bells.sleep)
         self._made: dict[str, tuple[Provider, str, CloudEngine]] = {}
         self._keys: dict[str, tuple[float, str]] = {}
         self.hearing = bells.hearing

@@ -29,8 +29,9 @@ from models.cards import Catalogue, load_catalogue
 from models.cloud.keys import guard_logs, key_of
 from models.cloud.signers import Signers, replicate_secret
 from models.cloud.spec import CloudError, Ticket
+from models.cloud.transport import TransportLimits
 from studio import events
-from studio.cloudcalls import Caller
+from studio.cloudcalls import LATER_SECONDS, Caller
 from studio.clouddelivery import Delivery
 from studio.cloudengines import Engines
 from studio.cloudsetup import CloudSetup
@@ -53,10 +54,19 @@ UNCERTAIN_AGE = 3600.0  # for how long providers keep results
 
 
 class CloudWorker:
-    """One loop over one database."""
+    """One loop over one database. limits: of the transport. later: seconds that a call which did not end in time is asked for."""
 
-    def __init__(self, store: Store, folder: Path, catalogue: Catalogue, name: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        folder: Path,
+        catalogue: Catalogue,
+        name: str,
+        limits: TransportLimits | None = None,
+        later: float = LATER_SECONDS,
+    ) -> None:
         self.store, self.name = store, name
+        self._limits, self._later = limits, later
         self.settings = Settings(store)
         self.providers = Providers(self.settings)
         self.spool = Spool(folder)
@@ -88,8 +98,10 @@ class CloudWorker:
         """Works until it is cancelled, or the process ends."""
         self._loop, self._wake = asyncio.get_running_loop(), asyncio.Event()
         bells = Bells()
-        self.engines = Engines(self.providers, self.settings, bells)
-        self.caller = Caller(self.store, self.providers, self.engines, self.spool, self._delivery, self.tell, self._in_database)
+        self.engines = Engines(self.providers, self.settings, bells, self._limits)
+        self.caller = Caller(
+            self.store, self.providers, self.engines, self.spool, self._delivery, self.tell, self._in_database, self._later
+        )
         listener = asyncio.create_task(self._listen(bells))
         try:
             await self._resume()

@@ -73,8 +73,9 @@ class Dispatcher:
 
     def __init__(self, studio: Studio, funnel: Funnel, is_here: Callable[[ModelCard], bool], on_sent: Callable[[list[int]], None]) -> None:
         self._studio, self._store, self._settings = studio, studio.store, studio.settings
-        self._funnel, self._is_here, self._on_sent = funnel, is_here, on_sent
+        self._funnel, self.is_here, self._on_sent = funnel, is_here, on_sent
         self._looking = threading.Lock()
+        self.policy = cloudhealth.policy()
         self._wake, self._stopping = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="dispatch", daemon=True)
 
@@ -226,7 +227,7 @@ class Dispatcher:
             raise ledger.OverBudget(price, min(limits, key=lambda limit: limit.left, default=None))
 
     def _policy(self) -> Policy:
-        return replace(cloudhealth.policy(), busy_seconds=self._settings.get("cloud.wait_seconds"))
+        return replace(self.policy, busy_seconds=self._settings.get("cloud.wait_seconds"))
 
     def _decide(self, group: Sequence[Batch], usable: Mapping[str, Provider], policy: Policy) -> tuple[int, bool, Ending]:
         """Routes batches that are alike: how many calls were sent, whether the job changed, and why nothing more of it goes now."""
@@ -303,7 +304,7 @@ class Dispatcher:
         rate = Rates(self._store).now
         price = rate.micro((seconds or 0.0) / count) if rate else 0
         card = self._studio.catalogue.card(draft.card)
-        if not self._is_here(card):
+        if not self.is_here(card):
             return Here(False, why=f"The weights of {card.title} are not on this machine.")
         # Never timed here: a provider is not slower than that.
         return Here(True, min(batch.wait for batch in group), float("inf") if seconds is None else seconds, price)

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image
-from pytest import MonkeyPatch
 from studios import wait_for
 
 from models.cards import Catalogue
@@ -34,7 +34,7 @@ def draw(prompt: str, width: int, height: int, steps: int, seed: int) -> bytes:
     return buffer.getvalue()
 
 
-def stand_in(patch: MonkeyPatch, demos: DemoProviders) -> None:
+def stand_in(patch: pytest.MonkeyPatch, demos: DemoProviders) -> None:
     """This process's providers are the demo's, and so are its keys."""
     patch.setenv(DEMO, json.dumps({name: place_of(provider) for name, provider in demos.providers.items()}))
     for name, key in demos.env.items():
@@ -56,7 +56,7 @@ def set_budget(store: Store, micro: int, scope: str = "studio", name: str = "") 
 def far_away(studio: Studio) -> None:
     """No weights of any card are on this machine, so that nothing can be drawn here."""
     studio.cloud.is_here = lambda card: False  # type: ignore[method-assign]
-    studio.cloud.dispatcher._is_here = lambda card: False
+    studio.cloud.dispatcher.is_here = lambda card: False
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from clouds import ASKED, charges, cloud_worker, draw, far_away, settled_down, spent, stand_in, with_cloud
-from pytest import MonkeyPatch
 
 from models.cards import Catalogue
 from models.cloud.demo import DemoProviders
@@ -14,7 +13,7 @@ from studio.studio import Studio
 
 
 @pytest.fixture
-def demos(monkeypatch: MonkeyPatch) -> Iterator[DemoProviders]:
+def demos(monkeypatch: pytest.MonkeyPatch) -> Iterator[DemoProviders]:
     demos = DemoProviders(draw)
     stand_in(monkeypatch, demos)
     yield demos
