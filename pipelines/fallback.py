@@ -43,15 +43,15 @@ def after(
     policy: Policy,
     final: bool = False,
 ) -> Next:
-    """kind, sent, request_id, billed_micro, final: of the CloudError. attempts: calls that failed for these candidates, this one included; paid:
-    those among them, before this one, that were billed or may have been. covered: whether the budget allows as much again while this
-    reservation is held."""
+    """kind, sent, request_id, billed_micro, final: of the CloudError. attempts: calls that failed for these candidates, this one included;
+    paid: those among them, before this one, that were billed or may have been. covered: whether the budget allows as much again while
+    this reservation is held."""
     charge = _charge(sent, billed_micro)
     if kind in ("moderation", "validation"):
         return Next("stop", charge, words="the provider refused it, and nobody else is asked")
     if charge == "hold" and request_id is not None and not final and kind in ("capacity", "throttled", "bug"):
         return Next("resume", "keep", words="no answer yet; it is asked for again by its number")
-    # A limit passes, and whoever is over it says when: no failure, and no reason not to ask there again.
+    # A limit passes, and whoever is over it says when: that is no failure, and no reason not to ask there again.
     avoid = kind != "throttled"
     if avoid and attempts >= policy.attempts:
         return Next("stop", charge, words=f"{attempts} calls failed")
