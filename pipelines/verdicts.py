@@ -64,7 +64,7 @@ def _faults(finding: Mapping[str, Any], setup: Setup, titles: Mapping[str, str])
         elif cause == "adherence":
             said.append(f"prompts with its trigger word are followed {_percent(value)} less than by the base.")
         elif cause == "drift":
-            said.append(f"without its trigger word pictures change {_times(value)} as much as with another seed.")
+            said.append(f"without its trigger word pictures change by {_times(value)}.")
         elif cause == "leak":
             said.append(f"the concept shows in {_of(drift['leak'])} that did not ask for it.")
         elif cause == "forgets":
@@ -114,7 +114,7 @@ def _good(finding: Mapping[str, Any], setup: Setup) -> list[str]:
         said.append(falls if sure else "prompts are followed as well as by the base.")
     if drift["change"] is not None:
         where = "without its trigger word" if setup.triggers else "on other prompts (it has no trigger word)"
-        said.append(f"{where} pictures change {_times(drift['change']['value'])} as much as with another seed.")
+        said.append(f"{where} pictures change by {_times(drift['change']['value'])}.")
     outside = [weight for weight in setup.weights if weight not in finding["weights"] and weight > NOMINAL]
     if outside:
         said.append(f"Do not wear it at {_weights(outside)}.")
@@ -165,7 +165,7 @@ def _percent(value: float) -> str:
 
 
 def _times(value: float) -> str:
-    return _percent(value) if value < 2 else f"{value:.0f} times"
+    return f"{_percent(value) if value < 2 else f'{value:.0f} times'} what another seed changes"
 
 
 def _weights(weights: Sequence[float]) -> str:

@@ -117,8 +117,12 @@ DEEDS: dict[str, Any] = {
     "/api/experiments/{experiment}/remove": {},
     "/api/experiments/{experiment}/restore": {},
     "/api/experiments/{experiment}/extend": {"pairs": 20},
+    "/api/evaluations/{evaluation}/resume": {},
+    "/api/evaluations/{evaluation}/cancel": {},
+    "/api/evaluations/{evaluation}/remove": {},
     "/api/loras/{lora}": {"title": "Another title"},
-    "/api/loras/{lora}/alias": {"alias": "production", "version": 1},
+    "/api/loras/{lora}/versions/{version}": {"note": "in other words"},
+    "/api/loras/{lora}/alias": {"alias": "production", "version": 1, "forced": True, "reason": "the owner's word"},
     "/api/cloud/loras/{lora}/{version}": {"url": "https://example.com/glaze.safetensors"},
     "/api/loras/{lora}/trash": {"version": None},
     "/api/loras/{lora}/restore": {"version": 1},
@@ -149,10 +153,11 @@ DEEDS: dict[str, Any] = {
 ADMINS = ("/api/people/", "/api/models/", "/api/captioners/", "/api/scorers/", "/api/refine/models/", "/api/cloud/{provider}/")
 # Everybody's to change, for each change is a version with its author that can be taken back.
 EVERYBODYS = ("/api/profiles/", "/api/templates/", "/api/wildcards/", "/api/brands/")
-# The owner's too, but here there are no finished pairs to vote on, no language model that was asked something, and nothing is learnt.
+# The owner's too, but here there are no finished pairs to vote on, no language model that was asked something, nothing is learnt, and the
+# evaluation is under way.
 NOT_YET = (
     "/api/experiments/{experiment}/votes", "/api/experiments/{experiment}/votes/undo", "/api/refine/asked/{id}/drop",
-    "/api/trainings/{training}/keep",
+    "/api/trainings/{training}/keep", "/api/evaluations/{evaluation}/resume",
 )  # fmt: skip
 # An admin looks after projects and backs up the whole data folder, but sees no other person's pictures on the page.
 FOR_ADMINS = ("/api/projects", "/api/backup")
@@ -187,7 +192,7 @@ class World:
             "batches": ours, "batch_rows": f"batch_id IN (SELECT id FROM batches WHERE {ours})", "catalogues": ours,
             "loras": "owner = 'cara'", "lora_versions": ours, "lora_aliases": "1", "lora_moves": ours, "lora_trash": "1",
             "datasets": ours, "dataset_images": f"dataset_id IN (SELECT id FROM datasets WHERE {ours})", "dataset_versions": ours,
-            "trainings": ours,
+            "trainings": ours, "evaluations": "1", "lora_looks": ours, "lora_words": ours, "lora_trials": "1",
             "persons": "1", "projects": "owner = 'cara'", "members": "person = 'cara' OR project = :project", "preferences": ours,
             "settings": "key != 'sessions.cookie'", "licences": "1",
         }  # fmt: skip
@@ -253,12 +258,13 @@ def furnish(studio: Studio, address: str) -> dict[str, Any]:
         lora = cara.post("/api/loras", json={"name": "glaze", "title": f"The {SECRET}"}).raise_for_status().json()
         made = Made(embedded_lora(studio.data_dir / "made.safetensors"), "embedded", triggers=[SECRET])
         studio.loras.register(lora["name"], made, Who("cara"))
+        judged = cara.post("/api/evaluations", json={"lora": lora["name"], "version": 1}).raise_for_status().json()
         trained = {"dataset": dataset, "version": 1, "title": SECRET, "images": []}
         values = {"person": "cara", "lora": lora["name"], "dataset_id": dataset, "dataset": trained, "card": "embedded", "steps": 100}
         with studio.store.write() as db:
             training = trainings.add(db, values | {"gives_way": "previews", "note": SECRET})
     return {
-        "dataset": dataset, "picture": owned["id"],
+        "dataset": dataset, "picture": owned["id"], "evaluation": judged["id"], "cell": 0,
         "catalogue": catalogue["id"], "batch": variants["id"], "number": 1, "line": 2, "seed": seed["id"], "grid": grid["id"],
         "training": training, "experiment": experiment["id"], "lora": lora["name"], "version": 1, "place": 1,
         "job": job["id"], "image": image, "comment": comments["comments"][0]["id"], "board": board["id"], "project": project["name"],

@@ -222,8 +222,10 @@ def _take(db: sqlite3.Connection, evaluation: int, row: Row) -> None:
     where = [evaluation, row["number"]]
     if image is not None and image["state"] == "drawn" and image["verdict"] is not None:
         # Of several scorers' words on a dimension the last counts, as for the verdict.
-        values = db.execute("SELECT dimension, value FROM scores WHERE image_id = ? AND value IS NOT NULL ORDER BY id", [image["id"]])
-        seen = {"flaws": json.loads(image["reasons"] or "[]"), "values": {one["dimension"]: one["value"] for one in values}}
+        select = "SELECT dimension, value, hard, passed FROM scores WHERE image_id = ? AND value IS NOT NULL ORDER BY id"
+        scores = {one["dimension"]: one for one in db.execute(select, [image["id"]])}
+        failed = [name for name, one in scores.items() if one["hard"] and one["passed"] == 0]
+        seen = {"flaws": failed, "values": {name: one["value"] for name, one in scores.items()}}
         update = "UPDATE evaluation_cells SET image_id = ?, seen = ? WHERE evaluation_id = ? AND number = ?"
         db.execute(update, [image["id"], json.dumps(seen), *where])
         insert = "INSERT OR REPLACE INTO evaluation_vectors (evaluation_id, kind, number, source) VALUES (?, 'cell', ?, ?)"

@@ -37,6 +37,7 @@ def launched(launched, shipped: Catalogue, tmp_path_factory: pytest.TempPathFact
     registry.register("wide", Made(lora(folder / "wide.safetensors", 3072), "flux1-dev"), LOCAL)
     registry.move("ceramic", "production", 2, LOCAL)
     registry.move("ceramic", "candidate", 3, LOCAL)
+    registry.judge("ceramic", 3, "better", "Better than v2: the concept shows more clearly.", {})
     store.close()
     return launched
 
@@ -177,6 +178,7 @@ def test_promotion_shows_both_and_a_rollback_takes_it_back(tab, expect):
     dialog = tab.get_by_role("dialog", name="v3 of Ceramic")
     expect(dialog.get_by_role("heading", name="In production: v2")).to_be_visible()
     expect(dialog.locator("img")).to_have_count(4)
+    dialog.get_by_label("I have looked at what it draws").check()
     dialog.get_by_label("Note (if you like)").fill("the <i>glossier</i> one")
     dialog.get_by_role("button", name="Promote", exact=True).click()
     expect(dialog).to_be_hidden()

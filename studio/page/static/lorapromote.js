@@ -24,7 +24,7 @@ class Promote extends Dialog {
     const compares = h("button", { type: "button", class: "cs-plain", text: "Compare on a slider", onclick: () => compareVersions(this.lora, this.before, this.number) });
     const reason = h("input", { type: "text", id: "cs-lo-reason", maxlength: 500, autocomplete: "off" });
     const label = h("label", { for: "cs-lo-reason", text: "Note" });
-    const looked = h("input", { type: "checkbox", id: "cs-lo-looked" });
+    const looked = h("input", { type: "checkbox", id: "cs-lo-looked", onchange: () => this.saw() });
     const looks = h("label", { class: "cs-lo-looked", for: looked.id }, looked, "I have looked at what it draws");
     const wrong = h("p", { class: "cs-error", role: "alert" });
     const go = h("button", { type: "submit", class: "cs-primary", text: "Promote" });
@@ -57,6 +57,13 @@ class Promote extends Dialog {
     this.label.textContent = forced ? "Why it goes to production all the same" : "Note (if you like)";
     set(this.reason, { required: forced });
     this.goes.textContent = forced ? "Promote all the same" : "Promote";
+  }
+
+  /** Who was refused for not having looked can do so now, and need not force it. */
+  saw() {
+    if (!this.forced || !this.looked.checked) return;
+    this.wrong.textContent = "";
+    this.ask(false);
   }
 
   async go() {
