@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -18,9 +21,12 @@ from models.cloud.spec import Call, CloudEngine, CloudError, Reference, Ticket
 from models.cloud.transport import Transport, TransportLimits
 
 NAMES = sorted(DEMOS)
+SLOW = pytest.mark.slow  # the rest of a matrix, of which one row runs always
 QUEUES = [name for name in NAMES if name not in ("together", "openai")]  # that give an id before they draw
 QUICK = TransportLimits(base=0.01, cap=0.02, try_=0.5, tries=3)
 SECONDS = 8.0
+LOST = ("hang", "trickle", "short", "flood", "html", "garbled")
+QUESTIONED = ("hang", "short", "html", "garbled", "throttled", "redirect", "error", "damaged")
 Body = Callable[[Demo, CloudEngine, Transport], Awaitable[None]]
 
 
@@ -92,7 +98,7 @@ def test_a_picture_is_drawn_and_costs_what_the_provider_bills(name):
     against(name, body)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["replicate", *(pytest.param(one, marks=SLOW) for one in NAMES if one != "replicate")])
 def test_every_model_takes_the_call_that_it_does_not_lack(name):
     """Each of them, with all that it can do; an unknown or wrong field is refused or noted by the demo."""
     png = Reference(draw("shown", 300, 200, 1, 9), "image/png")
@@ -183,7 +189,7 @@ def test_a_key_is_tested_for_nothing_and_a_wrong_one_says_so_without_repeating_i
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("fault", "kind"), [("unauthorized", "auth"), ("forbidden", "auth"), ("quota", "quota")])
+@pytest.mark.parametrize(("fault", "kind"), [("unauthorized", "auth"), pytest.param("forbidden", "auth", marks=SLOW), ("quota", "quota")])
 def test_keys_and_money_are_told_apart_and_asked_once(name, fault, kind):
     async def body(demo, engine, transport):
         error = await failing(engine.submit(order(demo), transport.clock() + SECONDS))
@@ -209,7 +215,7 @@ def test_what_never_left_is_known_not_to_have(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("kind", ["reset", "hang", "trickle", "short", "flood", "html", "garbled"])
+@pytest.mark.parametrize("kind", ["reset", *(pytest.param(one, marks=SLOW) for one in LOST)])
 def test_a_lost_answer_is_uncertain_and_never_asked_for_twice(name, kind):
     async def body(demo, engine, transport):
         error = await failing(engine.submit(order(demo), transport.clock() + 0.4))
@@ -222,7 +228,7 @@ def test_a_lost_answer_is_uncertain_and_never_asked_for_twice(name, kind):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("status", [500, 502, 504])
+@pytest.mark.parametrize("status", [500, pytest.param(502, marks=SLOW), pytest.param(504, marks=SLOW)])
 def test_a_gateway_s_error_is_uncertain_too(name, status):
     async def body(demo, engine, transport):
         error = await failing(engine.submit(order(demo), transport.clock() + SECONDS))
@@ -232,7 +238,9 @@ def test_a_gateway_s_error_is_uncertain_too(name, status):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("fault", [{"retry_after": 1}, {"retry_after": "date", "seconds": 1}, {"retry_after": None}])
+@pytest.mark.parametrize(
+    "fault", [{"retry_after": 1}, pytest.param({"retry_after": "date"}, marks=SLOW), pytest.param({"retry_after": None}, marks=SLOW)]
+)
 def test_throttling_is_waited_for_and_then_drawn_once(name, fault):
     async def body(demo, engine, transport):
         _, result = await drawn(engine, transport, order(demo), 60)
@@ -263,8 +271,8 @@ def test_a_long_wait_goes_back_to_who_may_choose_another():
 
 
 @pytest.mark.parametrize("name", QUEUES)
-@pytest.mark.parametrize("moment", ["poll", "result", "download"])
-@pytest.mark.parametrize("kind", ["reset", "hang", "short", "html", "garbled", "throttled", "redirect", "error", "damaged"])
+@pytest.mark.parametrize("moment", ["poll", pytest.param("result", marks=SLOW), "download"])
+@pytest.mark.parametrize("kind", ["reset", *(pytest.param(one, marks=SLOW) for one in QUESTIONED)])
 def test_questions_are_asked_again_and_nothing_is_ordered_twice(name, moment, kind):
     if kind == "damaged" and moment != "download":
         pytest.skip("only pictures are damaged")
@@ -518,6 +526,7 @@ def test_where_there_is_no_cancel_none_is_promised(name):
 # Many at once.
 
 
+@SLOW
 def test_many_calls_share_a_bounded_pool():
     async def body(demo, engine, transport):
         results = await asyncio.gather(*(drawn(engine, transport, order(demo, seeds=(seed,)), 25) for seed in range(60)))
@@ -542,3 +551,9 @@ def test_many_calls_share_a_bounded_pool():
 
     against("bfl", watched, limits=replace(QUICK, connections=8, idle=8, idle_seconds=10, try_=20))
     assert 1 < most <= 8
+
+
+def test_the_engines_bring_no_torch_along():
+    code = "import sys; from models.cloud import bfl, fal, openai, replicate, together; print([m for m in ('torch', 'gradio') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=Path(__file__).parent.parent)
+    assert done.stdout.strip() == "[]", done.stderr

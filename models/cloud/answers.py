@@ -23,7 +23,8 @@ LONGEST_WAIT = 3600.0
 # "Your rate limit resets in ~30s", "try again in 1.5 seconds", "retry after 2 minutes"
 _WAIT = re.compile(r"(?i)(?:resets?|again|retry|wait)\D{0,24}?(\d+(?:\.\d+)?)\s*(ms|milliseconds?|s|sec|seconds?|m|min|minutes?)\b")
 _REFUSED = re.compile(
-    r"(?i)\bnsfw\b|content[ _-]polic|safety (?:system|checker|filter)|moderat|flagged as|sensitive content|inappropriate|unsafe content"
+    r"(?i)\bnsfw\b|content[ _-]polic|safety (?:system|checker|filter)|\bmoderat(?:ion|ed)|flagged as|sensitive content|inappropriate"
+    r"|unsafe content"
 )
 
 
@@ -67,11 +68,21 @@ def whole_picture(data: bytes, pixels: int) -> Shot:
                 if image.width * image.height > pixels:
                     raise ValueError(f"It is {image.width} x {image.height} pixels large.")
                 image.load()
-                return Shot(data, FORMATS[image.format or ""], image.width, image.height)
+                kind = image.format or ""
+                if not _ended(kind, data):  # Pillow is content with the last pixel
+                    raise ValueError("Its end is missing.")
+                return Shot(data, FORMATS[kind], image.width, image.height)
     except UnidentifiedImageError as error:
         raise ValueError(f"{len(data)} bytes that are no PNG, JPEG or WebP.") from error
     except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise ValueError(f"It does not decode: {error}.") from error
+
+
+def _ended(kind: str, data: bytes) -> bool:
+    """Whether the file has what its format ends with; some writers add to it."""
+    if kind == "WEBP":
+        return len(data) >= 8 + int.from_bytes(data[4:8], "little")
+    return {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9"}[kind] in data[-4096:]
 
 
 def unbase64(text: object) -> bytes | None:
