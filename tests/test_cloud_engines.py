@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from models.cloud import engine_for
-from models.cloud.catalogue import lacks
+from models.cloud.catalogue import Provider, configured, lacks, load_providers
 from models.cloud.demo import DEMOS, Demo, Fault, serving
 from models.cloud.spec import Call, CloudEngine, CloudError, Reference, Ticket
 from models.cloud.transport import Transport, TransportLimits
@@ -40,7 +40,7 @@ async def soon(seconds: float) -> None:
     await asyncio.sleep(min(seconds, 0.01))
 
 
-def against(name: str, body: Body, *faults: Fault, key: str | None = None, limits: TransportLimits = QUICK, **options) -> None:
+def against(name: str | Provider, body: Body, *faults: Fault, key: str | None = None, limits: TransportLimits = QUICK, **options) -> None:
     """Runs `body` with an engine and the demo it talks to; nothing may have leaked by the end."""
 
     async def run() -> None:
@@ -499,6 +499,20 @@ def test_replicate_s_removed_data_is_expired_and_was_paid():
     against("replicate", body, Fault("data_removed", at="result", times=9))
 
 
+def test_an_openai_server_is_shown_pictures_by_a_form():
+    png = Reference(draw("shown", 30, 20, 1, 9), "image/png")
+    able = configured(load_providers()["openai"], "http://127.0.0.1/v1", "flux", 2_000, references=2)
+
+    async def body(demo, engine, transport):
+        for many in (1, 2):
+            _, result = await drawn(engine, transport, order(demo, references=(png,) * many, steps=3))
+            assert result.pictures[0].width == 512
+            assert next(reversed(demo.jobs.values())).order.references == many
+        assert demo.seen(method="POST") == ["/v1/images/edits"] * 2 and demo.billed_micro == 4_000
+
+    against(able, body)
+
+
 # Cancelling.
 
 
@@ -554,6 +568,6 @@ def test_many_calls_share_a_bounded_pool():
 
 
 def test_the_engines_bring_no_torch_along():
-    code = "import sys; from models.cloud import bfl, fal, openai, replicate, together; print([m for m in ('torch', 'gradio') if m in sys.modules])"
+    code = "import sys; from models.cloud import bfl, fal, openai, replicate, together; print({'torch', 'gradio'} & sys.modules.keys())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=Path(__file__).parent.parent)
-    assert done.stdout.strip() == "[]", done.stderr
+    assert done.stdout.strip() == "set()", done.stderr

@@ -138,7 +138,7 @@ async def refusing(transport: Transport, explain, deadline: float, ask: bool = F
             if ask:
                 await transport.ask("GET", listener.url, **more)
             else:
-                await transport.order(listener.url, json={}, **more)
+                await transport.order(listener.url, body={"json": {}}, **more)
     finally:
         await transport.aclose()
         await listener.stop()

@@ -268,17 +268,19 @@ def replace_urls(provider: Provider, base_url: str, pictures: tuple[str, ...] = 
     return replace(provider, base_url=address, hosts=Hosts((netloc,), (netloc, *pictures)))
 
 
-def configured(provider: Provider, base_url: str, model: str, micro: int) -> Provider:
+def configured(provider: Provider, base_url: str, model: str, micro: int, references: int = 0) -> Provider:
     """A template (base_url "") filled from the studio's settings. base_url: as people write it for OpenAI's clients, with its path
-    ("http://gpu.example:8000/v1"). model: its name there. micro: what a picture costs, 0 for one's own machine."""
+    ("http://gpu.example:8000/v1"). model: its name there. micro: what a picture costs, 0 for one's own machine. references: how many
+    pictures it can go by, which only who runs it knows."""
     template = next(iter(provider.models.values()))
     price = replace(template.price, kind="image", micro=micro, date=datetime.date.today(), source="the studio's settings")
+    can = replace(template.capabilities, references=references)
     netloc = urlsplit(base_url).netloc
     return replace(
         provider,
         base_url=base_url.rstrip("/"),
         hosts=Hosts((netloc,), (netloc,)),
-        models=MappingProxyType({model: replace(template, id=model, title=model, price=price)}),
+        models=MappingProxyType({model: replace(template, id=model, title=model, price=price, capabilities=can)}),
     )
 
 

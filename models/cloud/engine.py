@@ -36,11 +36,13 @@ class Line:
         return self.provider.base_url + path
 
     async def order(self, path: str, body: object, deadline: float, explain: Callable[[Answer], CloudError | None], **more: Any) -> Answer:
-        """POSTs a submit; more: `headers`, `seconds`, `cap`. Raises CloudError."""
+        """POSTs a submit; more: `headers`, `seconds`, `cap`, `files` (of a form, whose fields the body then is). Raises CloudError."""
         headers = {**self.headers, **more.pop("headers", {})}
+        files = more.pop("files", None)
+        sent = {"json": body} if files is None else {"data": body, "files": files}
         hosts = self.provider.hosts.api
         return await self.transport.order(
-            self.url(path), title=self.title, hosts=hosts, headers=headers, json=body, deadline=deadline, explain=explain, **more
+            self.url(path), title=self.title, hosts=hosts, headers=headers, body=sent, deadline=deadline, explain=explain, **more
         )
 
     async def ask(self, method: str, url: str, deadline: float, explain: Callable[[Answer], CloudError | None], **more: Any) -> Answer:
@@ -107,8 +109,8 @@ class Line:
                 why = str(error)
                 shots.append(None)
         if not any(shots):
-            error = CloudError("bug", f"{self.title} sent no whole picture.", why, sent="yes", request_id=ticket.request_id, final=True)
-            raise _charged(error, ticket, len(files))
+            what, id = f"{self.title} sent no whole picture.", ticket.request_id
+            raise _charged(CloudError("bug", what, why, sent="yes", request_id=id, final=True), ticket, len(files))
         return shots
 
     def nothing(self, ticket: Ticket) -> CloudError:

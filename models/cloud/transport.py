@@ -118,7 +118,7 @@ class Transport:
         title: str,
         hosts: Sequence[str],
         headers: Mapping[str, str],
-        json: Any,
+        body: Mapping[str, Any],
         deadline: float,
         explain: Explain,
         seconds: float | None = None,
@@ -126,8 +126,8 @@ class Transport:
     ) -> Answer:
         """A submit: POSTs once, and again only while surely nothing was begun. A 2xx is the caller's to read.
 
-        explain: what an answer that is no success means. seconds: for one attempt, None for all that is left. cap: bytes of the answer.
-        Raises CloudError.
+        body: {"json": ...}, or {"data": ..., "files": ...} for a form. explain: what an answer that is no success means. seconds: for one
+        attempt, None for all that is left. cap: bytes of the answer. Raises CloudError.
         """
         _check_host(url, hosts, title, "no")
         attempt = 0
@@ -135,7 +135,7 @@ class Transport:
             attempt += 1
             try:
                 left = deadline - self.clock()
-                answer = await self._once("POST", url, headers, json, deadline, seconds or left, cap or self.limits.answer_bytes)
+                answer = await self._once("POST", url, headers, body, deadline, seconds or left, cap or self.limits.answer_bytes)
             except _Lost as lost:
                 error = _lost(title, lost)
             else:
@@ -168,7 +168,7 @@ class Transport:
         while True:
             attempt += 1
             try:
-                answer = await self._once(method, url, headers, None, deadline, self.limits.try_, self.limits.answer_bytes)
+                answer = await self._once(method, url, headers, {}, deadline, self.limits.try_, self.limits.answer_bytes)
             except _Lost as lost:
                 error = _lost(title, lost)
             else:
@@ -220,7 +220,7 @@ class Transport:
     async def _follow(self, url: str, title: str, hosts: Sequence[str], deadline: float, request_id: str | None) -> Answer:
         _check_host(url, hosts, title, "yes", request_id)
         for _ in range(REDIRECTS + 1):
-            answer = await self._once("GET", url, {}, None, deadline, self.limits.try_ * 2, self.limits.picture_bytes)
+            answer = await self._once("GET", url, {}, {}, deadline, self.limits.try_ * 2, self.limits.picture_bytes)
             if answer.status not in (301, 302, 303, 307, 308) or "location" not in answer.headers:
                 return answer
             url = urljoin(url, answer.headers["location"])
@@ -257,7 +257,7 @@ class Transport:
     # One request.
 
     async def _once(
-        self, method: str, url: str, headers: Mapping[str, str], json: Any, deadline: float, seconds: float, cap: int
+        self, method: str, url: str, headers: Mapping[str, str], body: Mapping[str, Any], deadline: float, seconds: float, cap: int
     ) -> Answer:
         seconds = min(seconds, deadline - self.clock())
         if seconds <= 0:
@@ -267,16 +267,16 @@ class Transport:
         try:
             async with asyncio.timeout(seconds):
                 async with self._client.stream(
-                    method, url, headers=dict(headers), json=json, timeout=timeout, extensions={"trace": trace}
+                    method, url, headers=dict(headers), timeout=timeout, extensions={"trace": trace}, **body
                 ) as response:
                     if int(response.headers.get("content-length") or 0) > cap:
                         raise _Lost("maybe", f"It sends more than {cap} bytes.")
-                    body = bytearray()
+                    got = bytearray()
                     async for chunk in response.aiter_bytes():
-                        body += chunk
-                        if len(body) > cap:
+                        got += chunk
+                        if len(got) > cap:
                             raise _Lost("maybe", f"It sends more than {cap} bytes.")
-                    return Answer(response.status_code, {name.lower(): value for name, value in response.headers.items()}, bytes(body))
+                    return Answer(response.status_code, {name.lower(): value for name, value in response.headers.items()}, bytes(got))
         except TimeoutError as error:
             raise _Lost("maybe" if trace.begun else "no", f"There was no answer within {seconds:.0f} s.") from error
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ValueError) as error:
