@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import MappingProxyType, TracebackType
@@ -67,14 +67,15 @@ async def serving(provider: str | Provider, draw: Draw, clock: Clock | None = No
 class DemoProviders(Mapping[str, Demo]):
     """All of them, with a loop of their own in a thread, until `close`.
 
-    clock: a `TurnedClock` may be turned from any thread. options: for every one of them, or for one by its name: `fal={"concurrency": 2}`.
+    clock: a `TurnedClock` may be turned from any thread. names: which of them. options: for every one of them, or for one by its name:
+    `fal={"concurrency": 2}`.
     env: the demo keys by the names of environment variables. providers: as a catalogue, at their addresses.
     """
 
-    def __init__(self, draw: Draw, clock: Clock | None = None, **options: Any) -> None:
+    def __init__(self, draw: Draw, clock: Clock | None = None, names: Iterable[str] = tuple(DEMOS), **options: Any) -> None:
         by_name = {name: options.pop(name, {}) for name in DEMOS}
-        self.clock = clock or Clock()
-        self._made = {name: make(name, draw, self.clock, **options | by_name[name]) for name in DEMOS}
+        self.clock, catalogue = clock or Clock(), load_providers()
+        self._made = {name: make(catalogue[name], draw, self.clock, **options | by_name[name]) for name in names}
         self._demos = {name: demo for name, (demo, _) in self._made.items()}
         self._ready, self._end = threading.Event(), asyncio.Event()
         self._trouble: BaseException | None = None
