@@ -68,8 +68,10 @@ class Cloud:
             self.dispatcher.require(batch, first, request, who)
         return True
 
-    def away(self, plan: Plan) -> list[str]:
-        """The cards of a plan that are not on this machine."""
+    def away(self, plan: Plan, request: Request) -> list[str]:
+        """The cards of a plan that are not on this machine and that a provider draws instead."""
+        if request.where == "local":
+            return []
         return [name for name in plan.cards if not self.is_here(self._studio.catalogue.card(name))]
 
     # What is told.

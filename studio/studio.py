@@ -301,7 +301,7 @@ class Studio:
         plan = self.plan(request, who, again)
         self.safety.check(request.prompt, request.texts, who, confirmed)
 
-        away = self.cloud.away(plan)
+        away = self.cloud.away(plan, request)
 
         def begin(db: sqlite3.Connection, job: int, placed: Mapping[int, Draft]) -> None:
             if away:
