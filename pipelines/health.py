@@ -186,7 +186,7 @@ class Healths:
         if outcome == "failed" and health.until is not None:
             # A provider that is down is so with all its models: one probe at a time is enough for those that are left alone too.
             for key, one in self.models.items():
-                if key[0] == provider and one.until is not None and one.until < health.until:
+                if key[0] == provider and key[1] != model and one.until is not None and one.until < health.until:
                     models[key] = replace(one, until=health.until)
         return replace(self, models=models, providers={**self.providers, provider: standing})
 

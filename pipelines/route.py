@@ -265,8 +265,12 @@ def _allot(ask: Ask, ordered: Sequence[Offer], tier: TierPolicy, policy: Policy,
         # Nobody waits for one that is not well: the first of the others is the first choice then.
         if first is None and offer.health == "closed":
             first = offer
-    again_at = min(_free_at(offer, used, now) for offer in ordered) if left else None
-    return shares, left, again_at
+    if not left:
+        return shares, 0, None
+    # A place that is free and was passed over is taken when the patience is over; until then only the others matter.
+    times = [_free_at(offer, used, now) for offer in ordered if not _calls(offer, used, now)]
+    times += [now + tier.patience - ask.waited] if len(times) < len(ordered) and ask.waited < tier.patience else []
+    return shares, left, max(now, min(times, default=now + ordered[0].seconds_p50))
 
 
 def _instead(ask: Ask, other: Offer, first: Offer, used: Mapping[str, int], tier: TierPolicy, policy: Policy, now: float) -> bool:
