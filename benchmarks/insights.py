@@ -1,5 +1,6 @@
 """How fast the Insights tab answers: `python -m benchmarks.insights [--quick]`, over the history of `benchmarks.history` (100,000
-pictures in two years; --quick: 20,000), with what people did: 10 % of the pictures flagged, 2,000 reviewed, 500 incidents.
+pictures in two years; --quick: 20,000), with what people did: 10 % of the pictures flagged, 2,000 reviewed, 500 incidents; and with
+bills: every tenth picture was a provider's.
 
 Each panel is asked over HTTP on a loopback socket, over each range, for everybody and for one person, for all models and for one, and as
 CSV; timed from the request to the last byte. The figure is the 95th percentile of milliseconds; the slowest is told too.
@@ -18,6 +19,7 @@ import httpx
 from benchmarks.history import DIMENSIONS, MODELS, PEOPLE, answering, fill, p95
 from benchmarks.report import Report
 from studio.store import Store, signals
+from studio.store.costs import GROUPS
 from studio.store.schema.insights import FIGURES
 
 KINDS = ("violent", "sexual", "hateful", "brand")
@@ -54,6 +56,27 @@ def people(store: Store, seed: int = 1) -> None:
         )  # fmt: skip
 
 
+def bills(store: Store) -> None:
+    """Every tenth picture as a provider's, with its settled charge; and what this machine's time costs."""
+    models = [("fal", "fal-ai/flux/schnell", 3_000), ("bfl", "flux-2-pro", 30_000), ("together", "black-forest-labs/FLUX.1-schnell", 2_700)]
+    rows = store.db.execute("SELECT id, job_id, number, person, tier, drawn FROM images WHERE id % 10 = 0").fetchall()
+    with store.write() as db:
+        for row in rows:
+            provider, model, micro = models[row["id"] // 10 % len(models)]
+            db.execute(
+                "INSERT INTO charges (job_id, numbers, person, tier, template, feature, provider, model, state, reserved, expected,"
+                " settled, told, on_credit, key_source, created, day, month)"
+                " VALUES (?, ?, ?, ?, '', 'generate', ?, ?, 'settled', ?, ?, ?, ?, 0, '', ?, ?, ?)",
+                [row["job_id"], f"[{row['number']}]", row["person"], row["tier"], provider, model, micro, micro, micro, provider == "bfl",
+                 row["drawn"], row["drawn"][:10], row["drawn"][:7]],
+            )  # fmt: skip
+            db.execute("UPDATE images SET place = ?, seconds = NULL WHERE id = ?", [f"{provider} {model}", row["id"]])
+        db.execute(
+            "INSERT INTO rates (day, hour_micro, machine_micro, months, set_by, created)"
+            " VALUES ('2020-01-01', 144000, 2400000000, 48, 'local', '')"
+        )
+
+
 def questions() -> dict[str, list[str]]:
     """By panel, the parameters of every combination that the page can ask for."""
     today = datetime.now(UTC).date()
@@ -63,6 +86,7 @@ def questions() -> dict[str, list[str]]:
         "overview": [""], "people": [""], "safety": [""],
         "reasons": [f"&by={by}" for by in ("card", "tier", "profile", "template", "lora")],
         "scores": [f"&dimension={dimension}" for dimension in DIMENSIONS],
+        "costs": [f"&by={by}" for by in GROUPS],
     }  # fmt: skip
     return {panel: [span + scope + more for span in spans for scope in scopes for more in mores] for panel, mores in own.items()}
 
@@ -78,6 +102,8 @@ def check(store: Store) -> None:
     kept = store.db.execute(f"SELECT sum({FIGURES['kept'].format(row='images')}) FROM images").fetchone()[0]
     counted = store.db.execute("SELECT sum(kept) FROM insights_days WHERE kind = 'all'").fetchone()[0]
     assert kept == counted, f"{kept} pictures are kept, {counted} were counted"
+    costs = store.db.execute("SELECT sum(kept) FROM cost_days").fetchone()[0]
+    assert kept == costs, f"{kept} pictures are kept, costs count {costs}"
 
 
 def main() -> None:
@@ -88,6 +114,7 @@ def main() -> None:
         store = Store(Path(folder) / "studio.db")
         fill(store, pictures)
         people(store)
+        bills(store)
         check(store)
         store.close()
         report.row("pictures", f"{pictures}", f"written in {time.monotonic() - started:.0f} s")

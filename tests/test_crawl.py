@@ -150,7 +150,9 @@ DEEDS: dict[str, Any] = {
     "/api/projects/{name}/remove": {},
 }
 # What is the whole studio's and an admin's, or is each one's own whoever asks.
-ADMINS = ("/api/people/", "/api/models/", "/api/captioners/", "/api/scorers/", "/api/refine/models/", "/api/cloud/{provider}/")
+ADMINS = (
+    "/api/people/", "/api/models/", "/api/captioners/", "/api/scorers/", "/api/refine/models/", "/api/cloud/{provider}/", "/api/money/",
+)  # fmt: skip
 # Everybody's to change, for each change is a version with its author that can be taken back.
 EVERYBODYS = ("/api/profiles/", "/api/templates/", "/api/wildcards/", "/api/brands/")
 # The owner's too, but here there are no finished pairs to vote on, no language model that was asked something, nothing is learnt, and the
@@ -159,8 +161,8 @@ NOT_YET = (
     "/api/experiments/{experiment}/votes", "/api/experiments/{experiment}/votes/undo", "/api/refine/asked/{id}/drop",
     "/api/trainings/{training}/keep", "/api/evaluations/{evaluation}/resume",
 )  # fmt: skip
-# An admin looks after projects and backs up the whole data folder, but sees no other person's pictures on the page.
-FOR_ADMINS = ("/api/projects", "/api/backup")
+# An admin looks after projects and their budgets, and backs up the whole data folder, but sees no other person's pictures on the page.
+FOR_ADMINS = ("/api/projects", "/api/money", "/api/backup")
 
 
 @dataclass

@@ -51,6 +51,7 @@ def ledger(db: Database) -> None:
     )
     db.execute("CREATE INDEX charges_day ON charges(day, person)")
     db.execute("CREATE INDEX charges_job ON charges(job_id) WHERE job_id IS NOT NULL")
+    db.execute("CREATE INDEX charges_task ON charges(task_id, state) WHERE task_id IS NOT NULL")
     db.execute(f"CREATE INDEX charges_open ON charges(state, provider) WHERE state IN {OPEN}")
     db.execute("CREATE INDEX charges_request ON charges(provider, request_id) WHERE request_id IS NOT NULL")
     db.execute("CREATE TRIGGER charges_stay BEFORE DELETE ON charges BEGIN SELECT raise(ABORT, 'charges are never deleted'); END")
