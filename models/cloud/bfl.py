@@ -2,7 +2,7 @@
 
 The result's address is signed for minutes: a picture that is refused is asked for once more by way of a fresh one. There is no cancel, and
 its webhooks' scheme is documented nowhere, so it is polled. It is paid by the picture: what was refused before it was drawn, or failed,
-made none; what was refused after it was drawn counts as paid.
+made none. Whether one that was drawn and then withheld is charged, its documents do not say, and neither does this.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class BflEngine:
                     raise self._over("expired", f"{self._line.title} no longer knows the request.", told, ticket, None)
             elif status in MODERATED:
                 what = f"{self._line.title} refused the content."
-                raise self._over("moderation", what, told, ticket, ticket.billed_micro if status == "Content Moderated" else 0)
+                raise self._over("moderation", what, told, ticket, 0 if status == MODERATED[0] else None)
             elif status in ("Error", "Failed"):
                 sick += 1
                 if answer.status < 500 or sick >= SICK_POLLS:  # a 503 may be the task's end, or only the host's bad moment
