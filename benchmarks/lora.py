@@ -23,6 +23,7 @@ from PIL.Image import Image
 from benchmarks.lora_draw import concept_share, draw, drift, ordinary
 from benchmarks.lora_oracle import LoraOracle
 from benchmarks.lora_runs import BEST, KINDS, prepare, tensors_digest, train, train_through_kills
+from benchmarks.lora_verdict import caught
 from benchmarks.lora_world import PICTURES, PRINT, ROBOT, asked
 from benchmarks.oracle import Oracle
 from benchmarks.report import Report
@@ -52,6 +53,7 @@ def main() -> None:
         work.mkdir(parents=True, exist_ok=True)
         learnt(report, work)
         files(report, work)
+        caught(report, work, work / NAMES[ROBOT] / BEST, shipped(ROBOT))
         versions(report, work)
         resumed(report, work)
     report.finish()

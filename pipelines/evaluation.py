@@ -32,13 +32,13 @@ PROMPT_LIMIT = 2000
 @dataclass(frozen=True)
 class Limits:
     """From where on a version is unfit. concept: fewest of its pictures in which the concept is hit. adherence: most that prompts with
-    the trigger may lose of the base's adherence, forgets: prompts without it. drift: most that those pictures may move, another seed
-    being 1. leak: most of them in which the concept is hit unasked. flaws: how many more pictures may have flaws."""
+    the trigger may lose of the base's adherence, forgets: prompts without it. drift: those pictures may not surely move farther, another
+    seed being 1. leak: most of them in which the concept is hit unasked. flaws: how many more pictures may have flaws."""
 
     concept: float = 0.5
     adherence: float = 0.3
     forgets: float = 0.2
-    drift: float = 0.7
+    drift: float = 1.0
     leak: float = 0.15
     flaws: float = 0.2
 

@@ -197,7 +197,7 @@ class _Measures:
         """At the nominal weight, each {"cause", "value"}."""
         limits, found = self.setup.limits, self.of_row(row, base)
         if self.setup.triggers:  # one without a trigger word is meant to act on every prompt
-            if drift["change"] is not None and drift["change"]["value"] > limits.drift:
+            if drift["change"] is not None and drift["change"]["low"] > limits.drift:
                 found.append({"cause": "drift", "value": drift["change"]["value"]})
             if drift["leak"] is not None and (more := drift["leak"]["value"] - drift["leak_base"]["value"]) > limits.leak:
                 found.append({"cause": "leak", "value": round(more, 4)})

@@ -62,13 +62,13 @@ def _faults(finding: Mapping[str, Any], setup: Setup, titles: Mapping[str, str])
         if cause == "not learnt":
             said.append(f"the concept is hit in {_of(row['hit'])}.")
         elif cause == "adherence":
-            said.append(f"prompts with its trigger word are followed {_percent(value)} less than by the base.")
+            said.append(f"prompts with its trigger word are followed {_less(value)}.")
         elif cause == "drift":
             said.append(f"without its trigger word pictures change by {_times(value)}.")
         elif cause == "leak":
             said.append(f"the concept shows in {_of(drift['leak'])} that did not ask for it.")
         elif cause == "forgets":
-            said.append(f"prompts without its trigger word are followed {_percent(value)} less than by the base.")
+            said.append(f"prompts without its trigger word are followed {_less(value)}.")
         elif cause == "flaws":
             worse = [titles.get(one["dimension"], one["dimension"]) for one in _worst(finding)]
             said.append(f"{_percent(value)} more of its pictures are rejected{f' ({listed(worse)})' if worse else ''}.")
@@ -164,8 +164,12 @@ def _percent(value: float) -> str:
     return f"{round(100 * value)} %"
 
 
+def _less(value: float) -> str:
+    return f"{_percent(value)} less than by the base" if value < 0.9 else "hardly at all"
+
+
 def _times(value: float) -> str:
-    return f"{_percent(value) if value < 2 else f'{value:.0f} times'} what another seed changes"
+    return f"{_percent(value)} of what another seed changes" if value < 2 else f"{value:.0f} times what another seed changes"
 
 
 def _weights(weights: Sequence[float]) -> str:
