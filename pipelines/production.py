@@ -227,33 +227,33 @@ def program(recipe: Recipe) -> str:
         '"""',
         "from __future__ import annotations",
         "",
-        *_sorted_imports(found.imports),
+        *sorted_imports(found.imports),
         "",
-        f"ABOUT = {_literal(recipe.about)}",
+        f"ABOUT = {literal(recipe.about)}",
         *(["# What may come out otherwise than in the studio:"] if recipe.notes else []),
-        *(f"# - {_one_line(note)}" for note in recipe.notes),
+        *(f"# - {one_line(note)}" for note in recipe.notes),
     ]
     tail = [
         "MODELS = {",
         *(line for name, weights in models.items() for line in _dict_lines(name, _model_fields(weights))),
         "}",
-        f"VALUES = {_literal(values)}" if values else "VALUES: dict[str, str] = {}",
+        f"VALUES = {literal(values)}" if values else "VALUES: dict[str, str] = {}",
         "# One after the other; the last one is the picture.",
         "STAGES: list[dict[str, Any]] = [",
         *(line for stage in recipe.stages for line in _dict_lines(None, _stage_fields(stage))),
         "]",
-        *([f"POST = {_post_text(recipe.post)}"] if recipe.post else []),
+        *([f"POST = {post_text(recipe.post)}"] if recipe.post else []),
         "",
         'if __name__ == "__main__":',
-        f'    flags = read_flags(ABOUT, {_literal(f"{recipe.name}.{ending}")}, STAGES[-1]["seed"], VALUES)',
+        f'    flags = read_flags(ABOUT, {literal(f"{recipe.name}.{ending}")}, STAGES[-1]["seed"], VALUES)',
         *_saving(recipe.post),
         "    print(flags.out)",
     ]
     return "\n".join(head) + "\n\n\n" + found.body + "\n\n\n" + "\n".join(tail) + "\n"
 
 
-def _post_text(post: Post) -> str:
-    return f"Post({', '.join(f'{name}={_literal(value)}' for name, value in post.to_dict().items())})"
+def post_text(post: Post) -> str:
+    return f"Post({', '.join(f'{name}={literal(value)}' for name, value in post.to_dict().items())})"
 
 
 def _saving(post: Post | None) -> list[str]:
@@ -290,7 +290,7 @@ def _model_fields(weights: Weights) -> dict[str, str]:
     card = weights.card
     plain = {"title": card.title, "pipeline": card.pipeline, "repo": weights.repo, "revision": weights.revision, "dtype": weights.dtype,
              "places": list(weights.places)}  # fmt: skip
-    return {name: _literal(value) for name, value in plain.items()}
+    return {name: literal(value) for name, value in plain.items()}
 
 
 def _stage_fields(stage: Stage) -> dict[str, str]:
@@ -303,7 +303,7 @@ def _stage_fields(stage: Stage) -> dict[str, str]:
         "steps": spec.steps, "guidance": _guidance(stage), "seed": stage.seed, "strength": spec.strength, "start": start, "loras": loras,
         "max_tokens": card.max_tokens,
     }  # fmt: skip
-    fields = {"model": _literal(card.name), "draw": _draw_of(stage)} | {name: _literal(value) for name, value in plain.items()}
+    fields = {"model": literal(card.name), "draw": _draw_of(stage)} | {name: literal(value) for name, value in plain.items()}
     return fields | {"finish": _finish_text(stage)}
 
 
@@ -317,16 +317,16 @@ def _finish_text(stage: Stage) -> str:
 
 
 def _dict_lines(name: str | None, fields: Mapping[str, str]) -> list[str]:
-    head = "    {" if name is None else f"    {_literal(name)}: {{"
+    head = "    {" if name is None else f"    {literal(name)}: {{"
     return [head, *(f'        "{key}": {text},' for key, text in fields.items()), "    },"]
 
 
-def _literal(value: object) -> str:
+def literal(value: object) -> str:
     """A value as Python reads it back, in double quotes where that needs no more escapes; what cannot be seen is escaped."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_literal(name)}: {_literal(one)}" for name, one in value.items()) + "}"
+        return "{" + ", ".join(f"{literal(name)}: {literal(one)}" for name, one in value.items()) + "}"
     if isinstance(value, list):
-        return f"[{', '.join(_literal(one) for one in value)}]"
+        return f"[{', '.join(literal(one) for one in value)}]"
     text = repr(value)
     return f'"{text[1:-1]}"' if isinstance(value, str) and text.startswith("'") and '"' not in value else text
 
@@ -336,7 +336,7 @@ def _licence(card: ModelCard) -> str:
     return f"{card.licence.name} ({card.licence.url}){size}"
 
 
-def _sorted_imports(imports: Sequence[str]) -> list[str]:
+def sorted_imports(imports: Sequence[str]) -> list[str]:
     """Statements in the usual order: plain ones of the standard library first, one line a module."""
     from sys import stdlib_module_names
 
@@ -351,5 +351,5 @@ def _sorted_imports(imports: Sequence[str]) -> list[str]:
     return [*ours, "", *(one for one in [*plain, *froms] if one not in ours)]
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     return "".join(character if character.isprintable() else " " for character in text)

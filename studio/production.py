@@ -27,8 +27,10 @@ from pipelines.production import (
     recipe_toml,
     stages_of,
 )
+from pipelines.productioncloud import Shown
 from pipelines.tasks import Draft
 from pipelines.templatetoml import template_toml, to_data
+from studio.productioncloud import CloudProduction
 from studio.store import images, jobs, posts, rounds
 from studio.store.jobs import LARGEST_ID
 from studio.store.people import Who
@@ -42,7 +44,8 @@ if TYPE_CHECKING:
     from pipelines.template import Template
     from studio.studio import Studio
 
-KINDS = {"python": "py", "toml": "toml", "json": "json"}
+KINDS = {"python": "py", "toml": "toml", "json": "json", "curl": "sh"}
+FOR_PROVIDERS = ("python", "curl")
 PROBES = ("zweikorn", "Quill & $5 {oak|ash}", "a plum-blue kite, 3 ft")  # values that no text holds by chance, with marks of the syntax
 CHOICES_TRIED = 24
 CHAIN_LIMIT = 4  # pictures drawn one from the other; what lies before them is a file
@@ -50,21 +53,25 @@ CHAIN_LIMIT = 4  # pictures drawn one from the other; what lies before them is a
 
 @dataclass(frozen=True)
 class Taken:
-    """What is taken away: a text under a name, the files beside it, and what to know of it. command: what a shell does with it."""
+    """What is taken away: a text under a name, the files beside it, and what to know of it. command: what a shell does with it.
+    cloud: which provider is asked, None for what draws here."""
 
     name: str
     text: str
     command: str
-    files: tuple[Beside, ...] = ()
+    files: tuple[Beside | Shown, ...] = ()
     notes: tuple[str, ...] = ()
+    cloud: Json | None = None
 
     def view(self) -> Json:
-        listed = [{"name": file.name, "bytes": file.path.stat().st_size} for file in self.files]
-        return {"name": self.name, "text": self.text, "command": self.command, "files": listed, "notes": list(self.notes)}
+        sizes = [len(file.data) if isinstance(file, Shown) else file.path.stat().st_size for file in self.files]
+        listed = [{"name": file.name, "bytes": size} for file, size in zip(self.files, sizes, strict=True)]
+        told = {"name": self.name, "text": self.text, "command": self.command, "files": listed, "notes": list(self.notes)}
+        return told | {"cloud": self.cloud}
 
     def packed(self) -> tuple[str, Iterator[bytes]]:
         """-> (name, a ZIP with the text and its files, piece by piece)."""
-        beside = [Entry(file.name, file.path) for file in self.files]
+        beside = [Entry(file.name, file.data if isinstance(file, Shown) else file.path) for file in self.files]
         return f"{self.name.rpartition('.')[0]}.zip", stream([Entry(self.name, self.text.encode(), pack=True), *beside])
 
 
@@ -73,9 +80,12 @@ class Production:
 
     def __init__(self, studio: Studio) -> None:
         self._studio, self._store = studio, studio.store
+        self.cloud = CloudProduction(studio, self._here)
 
     def take(self, data: Mapping[Any, Any], who: Who) -> Taken:
-        """{"image": id} or {"template": name or {"name", "version"}}, and "as": "python|toml|json".
+        """{"image": id} or {"template": name or {"name", "version"}}, and "as": "python|toml|json|curl".
+
+        With "provider" (and "model", if wanted) Python and curl ask that provider to draw it; curl needs one.
 
         A template goes as it is into TOML and JSON. Its program is of one seed and tier ("seed", "family", "tier", "values"; its example's
         values where none are given), with the variables that can be one as flags. Raises BadInput, NotFound, Unavailable for a file that
@@ -83,12 +93,11 @@ class Production:
         """
         kind = one_of(data, "as", KINDS, "python", "kinds")
         asked = read_template(data)
+        if data.get("provider") is not None or kind == "curl":
+            return self._ordered(asked, data, one_of(data, "as", FOR_PROVIDERS, "python", "kinds for a provider"), who)
         if asked is not None:
             return self._template(asked, data, kind, who)
-        image = whole(data, "image", 1, LARGEST_ID, None)
-        if image is None:
-            raise BadInput("image", "image is missing.", "", "Say which picture or which template to take.")
-        return self._written(self.of_image(image, who), kind)
+        return self._written(self.of_image(_image(data), who), kind)
 
     def of_image(self, image: int, who: Who) -> Recipe:
         """How a picture of the history is drawn. Raises NotFound, Unavailable."""
@@ -139,10 +148,19 @@ class Production:
 
     # How it is done.
 
+    def _ordered(self, asked: Mapping[str, object] | None, data: Mapping[Any, Any], kind: str, who: Who) -> Taken:
+        if data.get("provider") is None:
+            raise BadInput("provider", "curl asks a provider to draw.", "", "Say which one.")
+        recipe = self.of_template(self._asked_template(asked), data, who) if asked is not None else self.of_image(_image(data), who)
+        made = self.cloud.take(recipe, data, kind, who)
+        return Taken(f"{recipe.name}.{KINDS[kind]}", made.text, made.command, made.files, made.notes, made.view())
+
+    def _asked_template(self, asked: Mapping[str, object]) -> Template:
+        templates, name, version = self._studio.templates, str(asked["name"]), asked["version"]
+        return templates.current(name) if version is None else templates.at(name, int(str(version)))
+
     def _template(self, asked: Mapping[str, object], data: Mapping[Any, Any], kind: str, who: Who) -> Taken:
-        name, version = str(asked["name"]), asked["version"]
-        templates = self._studio.templates
-        template = templates.current(name) if version is None else templates.at(name, int(str(version)))
+        name, template = str(asked["name"]), self._asked_template(asked)
         if kind == "python":
             return self._written(self.of_template(template, data, who), kind)
         data = {"name": name, **to_data(template)}
@@ -199,12 +217,16 @@ class Production:
         return self._store.db.execute("SELECT * FROM images WHERE path = ?", [place]).fetchone() if place else None
 
     def _file(self, path: Path, name: str, what: str) -> Beside:
-        place = _below(path, "outputs") or _below(path, "uploads")
-        there = self._studio.data_dir / place if place else path
+        there = self._here(path)
         try:
             return Beside.of(there, f"{name}{there.suffix}")
         except FileNotFoundError as error:
             raise Unavailable(f"{what} is gone.", "Its file was deleted since.", "Restore it from a backup.") from error
+
+    def _here(self, path: Path) -> Path:
+        """Where a file of the data folder lies now, wherever that folder was at that time."""
+        place = _below(path, "outputs") or _below(path, "uploads")
+        return self._studio.data_dir / place if place else path
 
     def _lora(self, lora: LoraUse, place: int) -> Beside:
         try:
@@ -241,6 +263,13 @@ class Production:
             source = self._image_at(spec.image)
             drawn |= {"image": source["id"] if source is not None else spec.image.stem, "role": spec.role, "strength": spec.strength}
         return {**drawn, **kept}
+
+
+def _image(data: Mapping[Any, Any]) -> int:
+    image = whole(data, "image", 1, LARGEST_ID, None)
+    if image is None:
+        raise BadInput("image", "image is missing.", "", "Say which picture or which template to take.")
+    return image
 
 
 def _places(card: ModelCard) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from studio.doors.base import Asking, Body, Json, only
 from studio.production import Production
 from studio.studio import Studio
 
-FIELDS = ("image", "template", "values", "seed", "family", "tier", "as")
+FIELDS = ("image", "template", "values", "seed", "family", "tier", "as", "provider", "model")
 
 
 def api(studio: Studio) -> APIRouter:
@@ -21,6 +21,10 @@ def api(studio: Studio) -> APIRouter:
     def text(data: Body, who: Asking) -> Any:
         only(data, *FIELDS)
         return Json(production.take(data, who).view())
+
+    @router.get("/providers")
+    def providers(_who: Asking) -> Any:
+        return Json(production.cloud.providers())
 
     @router.post("/zip")
     def packed(data: Body, who: Asking) -> Any:
