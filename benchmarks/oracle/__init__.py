@@ -170,10 +170,14 @@ def to_input(small: torch.Tensor) -> torch.Tensor:
     return small.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1
 
 
-def labelled(folder: Path = HERE) -> list[dict[str, Any]]:
-    """The pictures that a person looked at: {"file", "asked": {...}, "seen": {"object", "colour", "scene"} or "unclear"}."""
+def labelled(folder: Path = HERE, use: str | None = "agreement") -> list[dict[str, Any]]:
+    """The pictures that a person looked at: {"file", "asked": {...}, "seen": {"object", "colour", "scene"} or "unclear"}.
+
+    use: "agreement" for those that nothing was set by, "thresholds" for those that thresholds are set by, None for all.
+    """
     file = folder / "labels.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    rows = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    return [row for row in rows if use is None or row.get("use", "agreement") == use]
 
 
 def agrees(reading: Reading, seen: dict[str, str] | str) -> bool:

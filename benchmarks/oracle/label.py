@@ -2,27 +2,36 @@
 
     python -m benchmarks.oracle.label sheet --pictures DIR --out DIR      numbered contact sheets of DIR/manifest.json
     python -m benchmarks.oracle.label record --pictures DIR --seen FILE   keep what a person saw
-    python -m benchmarks.oracle.label agreement                           where the oracle and the person differ
+    python -m benchmarks.oracle.label thresholds                          set the oracle's thresholds by the pictures kept for that
+    python -m benchmarks.oracle.label agreement                           where the oracle and the person differ on all others
 
 DIR/manifest.json is a list of {"file", "object", "colour", "scene"}: what each picture was asked to show. FILE has a line for one or
 more numbers of the sheets: `1-4,7 ok` (as asked), `5 unclear`, or `6 mug red table` (what it shows instead); # starts a comment.
+What a person cannot decide on is left out. With `record --use thresholds` the pictures are for setting thresholds, and never for agreement.
 """
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from safetensors.torch import load_file, save_file
 
-from benchmarks.oracle import HERE, Oracle, agrees, labelled
+from benchmarks.oracle import HERE, WEIGHTS, Oracle, agrees, labelled
 from models.embedded.world import COLOURS, OBJECTS, SCENES
 
 NAMES = {"object": OBJECTS, "colour": tuple(COLOURS), "scene": SCENES}
 CELL, TEXT, AREA = 200, 32, 256 * 256  # pixels
+TRIED = {  # thresholds of each head
+    "object": (0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99), "colour": (0.5, 0.65, 0.8, 0.9), "scene": (0.5, 0.6, 0.7, 0.8, 0.9),
+    "clear": (0.01, 0.02, 0.03, 0.05, 0.1, 0.14, 0.2),
+}
 
 
 def main() -> None:
@@ -35,12 +44,16 @@ def main() -> None:
     commands.choices["sheet"].add_argument("--columns", type=int, default=6)
     commands.choices["sheet"].add_argument("--rows", type=int, default=5)
     commands.choices["record"].add_argument("--seen", type=Path, required=True)
+    commands.choices["record"].add_argument("--use", choices=("agreement", "thresholds"), default="agreement")
+    commands.add_parser("thresholds")
     commands.add_parser("agreement")
     args = parser.parse_args()
     if args.command == "sheet":
         print(*sheets(args.pictures, args.out, args.columns, args.rows), sep="\n")
     elif args.command == "record":
-        print(f"{record(args.pictures, parse_seen(args.seen.read_text(encoding='utf-8')))} pictures are labelled")
+        print(f"{record(args.pictures, parse_seen(args.seen.read_text(encoding='utf-8')), use=args.use)} pictures are labelled")
+    elif args.command == "thresholds":
+        set_thresholds()
     else:
         tell(Oracle.load())
 
@@ -85,9 +98,9 @@ def parse_seen(text: str) -> dict[int, str | tuple[str, ...]]:
     return seen
 
 
-def record(pictures: Path, seen: dict[int, str | tuple[str, ...]], folder: Path = HERE) -> int:
+def record(pictures: Path, seen: dict[int, str | tuple[str, ...]], folder: Path = HERE, use: str = "agreement") -> int:
     """Add small copies of the pictures to `folder`/labelled and what was seen to `folder`/labels.json; returns how many there are now."""
-    manifest, rows = _manifest(pictures), labelled(folder)
+    manifest, rows = _manifest(pictures), labelled(folder, None)
     if wrong := [number for number in seen if not 1 <= number <= len(manifest)]:
         raise ValueError(f"there is no picture {wrong[0]}: the manifest has {len(manifest)}")
     (folder / "labelled").mkdir(exist_ok=True)
@@ -96,10 +109,35 @@ def record(pictures: Path, seen: dict[int, str | tuple[str, ...]], folder: Path 
         shown: dict[str, str] | str = asked if what == "ok" else what if isinstance(what, str) else dict(zip(NAMES, what, strict=True))
         file = f"{len(rows):04}.webp"
         _small(Image.open(pictures / manifest[number - 1]["file"])).save(folder / "labelled" / file, quality=90, method=6)
-        rows.append({"file": file, "asked": asked, "seen": shown})
+        rows.append({"file": file, "asked": asked, "seen": shown} | ({"use": use} if use != "agreement" else {}))
     lines = ",\n".join(json.dumps(row) for row in rows)
     (folder / "labels.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
     return len(rows)
+
+
+def set_thresholds(file: Path = WEIGHTS, folder: Path = HERE) -> dict[str, float]:
+    """Choose the thresholds under which the oracle calls unclear what a person calls so; where several do alike, the strictest.
+
+    Thresholds set on renders are too strict for what the model draws, which is softer: they call whole things unclear. The heads'
+    weights stay as they are, learned from renders alone.
+    """
+    rows = labelled(folder, "thresholds")
+    readings = Oracle.load(file).read([Image.open(folder / "labelled" / row["file"]) for row in rows])
+    sure = {head: np.array([reading.confidence[head] for reading in readings]) for head in TRIED}
+    unclear = np.array([isinstance(row["seen"], str) for row in rows])
+    best = max(
+        itertools.product(*TRIED.values()),
+        key=lambda levels: (np.mean(unclear == np.any([sure[h] < level for h, level in zip(TRIED, levels, strict=True)], axis=0)), levels),
+    )
+    oracle = Oracle.load(file)
+    oracle.thresholds |= dict(zip(TRIED, best, strict=True))
+    weights = load_file(file)
+    save_file(weights, file, metadata={"thresholds": json.dumps(oracle.thresholds)})
+    called = np.array([any(reading.confidence[head] < oracle.thresholds[head] for head in TRIED) for reading in readings])
+    print("thresholds", oracle.thresholds)
+    missed, false = np.sum(~called & unclear), np.sum(called & ~unclear)
+    print(f"missed: {missed} of {np.sum(unclear)} unclear ones; wrongly called unclear: {false} of {np.sum(~unclear)}")
+    return oracle.thresholds
 
 
 def tell(oracle: Oracle, folder: Path = HERE) -> None:

@@ -1,7 +1,8 @@
 """Teach the oracle: `python -m benchmarks.oracle.train --work DIR` (about 15 minutes of one CPU core; resumable).
 
 Draws its own pictures once (seeds of no other stage, all triples, held-out ones too), about half of them gone wrong, learns from them,
-sets its thresholds on fresh renders, and writes `oracle.safetensors` with a report of what it can and cannot tell.
+sets its thresholds on fresh renders, and writes `oracle.safetensors` with a report of what it can and cannot tell. Afterwards
+`python -m benchmarks.oracle.label thresholds` sets them by generated pictures that a person looked at.
 """
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from models.scorers.exposed import Exposed
 from models.scorers.faces import Faces
 from models.scorers.mush import Mush
 from models.scorers.product import Product
+from models.scorers.recognised import Recognised
 from models.scorers.safety import PictureClassifier, TextClassifier
 from models.scorers.size import Size
 from models.scorers.technical import Technical
@@ -73,6 +74,8 @@ def _make(scorer: ScorerCard, card: ModelCard, where: Where, device: str, clips:
             return Preference(scorer, where, device)
         case "mush":
             return Mush(card.vocabulary == "embedded", card.title)
+        case "recognised":
+            return Recognised(card.vocabulary == "embedded", card.title)
         case "size":
             return Size()
         case "text":

@@ -75,11 +75,24 @@ class Contrast:
 def neighbours(prompt: str) -> dict[str, list[str]]:
     """By "object", "colour" and "scene", the prompt with the longest word of that kind that it holds replaced by each of the others."""
     words, found = prompt.lower(), {}
+    for kind, (phrase, name) in _longest(prompt).items():
+        others = [phrases[0] for other, phrases in CONTRASTS[kind].items() if other != name]
+        found[kind] = [_place(phrase).sub(one, words, count=1) for one in others]
+    return found
+
+
+def named(prompt: str) -> dict[str, str]:
+    """By "object", "colour" and "scene", what a prompt names of the embedded model's world, as the world calls it."""
+    return {kind: name for kind, (_, name) in _longest(prompt).items()}
+
+
+def _longest(prompt: str) -> dict[str, tuple[str, str]]:
+    """By kind, the longest word of it that the prompt holds, and what that is a word for."""
+    words, found = prompt.lower(), {}
     for kind, table in CONTRASTS.items():
         hits = [(len(phrase), phrase, name) for name, phrases in table.items() for phrase in phrases if _place(phrase).search(words)]
         if hits:
-            _, phrase, name = max(hits)
-            found[kind] = [_place(phrase).sub(phrases[0], words, count=1) for other, phrases in table.items() if other != name]
+            found[kind] = max(hits)[1:]
     return found
 
 
