@@ -76,6 +76,7 @@ export const api = {
   pause: (id) => ask(`/api/jobs/${id}/pause`, {}),
   resume: (id) => ask(`/api/jobs/${id}/resume`, {}),
   production: (what) => ask("/api/export", what),
+  productionProviders: () => ask("/api/export/providers"),
   productionFiles: (what) => send("/api/export/zip", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(what) }, true),
   order: (ids, as, strip) => ask("/api/exports", { ids, as, strip }),
   rate: (id, rating) => ask(`/api/images/${id}/rate`, { rating }),

@@ -23,7 +23,7 @@ export class TemplateEditor {
     this.about = h("p", { class: "cs-quiet" });
     this.copies = h("button", { type: "button", class: "cs-bare", text: "Duplicate", onclick: () => told.copy(this.view.name, this.copies) });
     this.takes = h("button", { type: "button", class: "cs-bare", text: "Export", "aria-haspopup": "menu", onclick: () => told.take(this.view.name, this.takes) });
-    this.produces = h("button", { type: "button", class: "cs-bare", text: "Take to production", title: "As it is saved: as Python with diffusers, TOML or JSON", onclick: () => openProduction({ template: { name: this.view.name, version: this.view.version }, family: studio.about.family }, this.view.title) });
+    this.produces = h("button", { type: "button", class: "cs-bare", text: "Take to production", title: "As it is saved: as Python with diffusers, as TOML or JSON, or as a request to a provider", onclick: () => openProduction({ template: { name: this.view.name, version: this.view.version }, family: studio.about.family }, this.view.title) });
     this.removes = h("button", { type: "button", class: "cs-bare", text: "Remove", onclick: () => this.remove() });
     this.form = h("div", { class: "cs-t-form", oninput: () => this.touched(), onchange: () => this.touched() });
     this.tomls = h("button", { type: "button", class: "cs-bare", text: "Edit as TOML", onclick: () => this.turnOver() });
