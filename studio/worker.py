@@ -23,6 +23,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from models.cards import Catalogue, load_catalogue
+from models.cloud.keys import guard_logs
 from models.errors import StudioError
 from models.finish import finish
 from models.scorers import prompt_encoder
@@ -299,6 +300,7 @@ def main() -> None:
     setup = WorkerSetup.from_line(sys.stdin.buffer.readline())
     _end_with_parent()
     handler = logging.handlers.RotatingFileHandler(Path(setup.data_dir) / "logs" / "worker.log", maxBytes=2 * 2**20, backupCount=3)
+    guard_logs(handler)
     logging.basicConfig(level=logging.INFO, handlers=[handler], format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     worker = Worker(setup, Store(Path(setup.data_dir) / "studio.db"), load_catalogue())
     worker.link = events.connect(setup.address, bytes.fromhex(setup.key), worker.hear)
