@@ -271,7 +271,7 @@ def hand_over(db: sqlite3.Connection, giver: str, taker: str) -> None:
 
     What people said (verdicts, votes, comments) and who wrote a version stay under the name of whoever it was.
     """
-    for table in ("jobs", "images", "pins", "batches", "catalogues", "experiments", "grids", "datasets"):
+    for table in ("jobs", "images", "pins", "batches", "catalogues", "experiments", "grids", "datasets", "evaluations"):
         db.execute(f"UPDATE {table} SET person = ? WHERE person = ?", [taker, giver])
     db.execute("UPDATE loras SET owner = ? WHERE owner = ?", [taker, giver])
     # A seed that both have pinned is the taker's already, with their title.
@@ -291,6 +291,7 @@ def hold_all(db: sqlite3.Connection, person: str) -> None:
     """Pauses what would go on asking for pictures in a person's name, inside the caller's transaction."""
     db.execute("UPDATE batches SET paused = 1, why = ? WHERE person = ? AND NOT paused", [f"{person} was removed.", person])
     db.execute("UPDATE experiments SET state = 'paused' WHERE person = ? AND state = 'running'", [person])
+    db.execute("UPDATE evaluations SET state = 'cancelled' WHERE person = ? AND state = 'running'", [person])
 
 
 def read_name(data: Mapping[Any, Any]) -> str:

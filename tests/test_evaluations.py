@@ -25,6 +25,7 @@ from pipelines.measuring import Seen, interval, measure, share, sides, student
 from pipelines.verdicts import told
 from studio.evaluations import defaults
 from studio.loras import Made
+from studio.people import hand_over, hold_all
 from studio.store import evaluations, loras
 from studio.store.jobs import NotNow
 from studio.store.people import LOCAL, NotYours, Who
@@ -272,6 +273,7 @@ def test_an_evaluation_is_drawn_and_judged(start_studio, made, tmp_path: Path):
     assert counts["n"] == len(rows) and counts["served"] == counts["drawn"] and again["verdict"] == "unfit"
 
 
+@pytest.mark.slow
 def test_it_goes_on_after_kills_and_draws_nothing_twice(start_studio, made, tmp_path: Path):
     """The worker is killed again and again; the page's process ends in the middle and starts anew."""
     studio = start_studio(0.004)
@@ -501,3 +503,8 @@ def test_others_see_what_they_may_use_and_begin_nothing(guarded: Studio, address
     with pytest.raises(NotFound):
         guarded.evaluations.propose({"lora": "secret", "version": 1}, Who("eve"))
     assert loras.needed_by(guarded.store, "ceramic", 1)[1] > 0, "it is not thrown away while it is drawn"
+    with guarded.store.write() as db:
+        hold_all(db, "bob")
+        hand_over(db, "bob", "ada")
+    found = guarded.evaluations.view(begun.json()["id"], Who("ada"))
+    assert (found["person"], found["state"], found["may_change"]) == ("ada", "cancelled", True), "nothing is drawn on for one who left"

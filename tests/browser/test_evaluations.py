@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.browser]
 def launched(launched, shipped: Catalogue, tmp_path_factory: pytest.TempPathFactory):
     """A studio with a glaze of two versions."""
     folder = tmp_path_factory.mktemp("evaluations")
+    launched.flags = (*launched.flags, "--engine", "scripted:0")  # an evaluation is many pictures
     store = Store(launched.data_dir / "studio.db")
     registry = Loras(store, launched.data_dir, shipped)
     registry.create({"name": "glaze", "title": "Glaze", "kind": "product"}, LOCAL)
@@ -52,7 +53,8 @@ def test_an_evaluation_is_begun_watched_and_looked_at(lora, expect, launched, tm
     ordinary = form.get_by_label("Other prompts")
     ordinary.fill("a mug\na vase")
     form.get_by_label("Weights").fill("1")
-    expect(form).to_contain_text("48 pictures")
+    form.get_by_label("Prompts for its concept").fill("cera, a mug\ncera, a vase\ncera, a chair")
+    expect(form).to_contain_text("30 pictures")
     form.get_by_role("button", name="Begin").click()
     expect(ordinary).to_be_focused()
     expect(form).to_contain_text("must be 3 to 24 prompts")
@@ -61,12 +63,12 @@ def test_an_evaluation_is_begun_watched_and_looked_at(lora, expect, launched, tm
     expect(room.get_by_role("heading", name="Evaluation")).to_be_focused()
     expect(room.locator("p[role=status]")).to_contain_text("v2 against v1")
     # The scripted engine draws the same with whatever LoRA.
-    expect(room.locator(".cs-ev-verdict")).to_contain_text("No difference to v1")
+    expect(room.locator(".cs-ev-verdict")).to_contain_text("No difference to v1", timeout=180_000)
     frames = room.locator(".cs-ev-table img")
     expect(frames).to_have_count(3)
     expect(room.get_by_role("button", name="Look at v2 at weight 1")).to_be_visible()
     room.get_by_role("button", name="The next prompt").click()
-    expect(room.locator("output")).to_have_text("prompt 2 of 6")
+    expect(room.locator("output")).to_have_text("prompt 2 of 3")
     room.get_by_role("button", name="Other prompts").click()
     expect(room.locator(".cs-ev-prompt")).to_have_text("a mug")
     expect(room.locator(".cs-ev-figures")).to_contain_text("Change on other prompts")

@@ -24,7 +24,7 @@ export const evaluations = {
 export class CsEvaluations extends HTMLElement {
   connectedCallback() {
     if (this.firstChild) return;
-    Object.assign(this, { lora: null, id: null, turn: 0, seen: "" });
+    Object.assign(this, { lora: null, open: null, turn: 0, seen: "" });
     this.heading = h("h3", { tabindex: "-1", text: "Evaluation" });
     this.none = h("p", { class: "cs-quiet" });
     this.begins = h("button", { type: "button", class: "cs-plain", onclick: () => this.ask() });
@@ -48,7 +48,7 @@ export class CsEvaluations extends HTMLElement {
     this.lora = lora;
     this.hidden = !lora.versions.length;
     if (other) {
-      Object.assign(this, { id: null, chosen: false, seen: "" });
+      Object.assign(this, { open: null, chosen: false, seen: "" });
       this.form.hidden = this.one.hidden = true;
       this.wrong.textContent = "";
     }
@@ -61,15 +61,15 @@ export class CsEvaluations extends HTMLElement {
     if (turn !== this.turn) return;
     this.looks = looks;
     this.found = found;
-    if (!this.chosen || !found.some(({ id }) => id === this.id)) this.id = found[0]?.id ?? null;
+    if (!this.chosen || !found.some(({ id }) => id === this.open)) this.open = found[0]?.id ?? null;
     this.none.hidden = found.length > 0 || !this.form.hidden;
     this.none.textContent = "None yet. An evaluation draws the same prompts and seeds without the LoRA, with this version and with the one before, over several weights, and says whether the concept is there and what else has changed. Production asks for one.";
     const next = this.next();
     this.begins.hidden = !this.lora.may_change || !this.form.hidden;
     set(this.begins, { text: `Evaluate v${next}` });
     this.draw();
-    this.one.hidden = this.id === null || !this.form.hidden;
-    if (this.id !== null) await this.look();
+    this.one.hidden = this.open === null || !this.form.hidden;
+    if (this.open !== null) await this.look();
   }
 
   /** The version that most likely is to be evaluated. */
@@ -81,21 +81,21 @@ export class CsEvaluations extends HTMLElement {
   draw() {
     this.list.hidden = this.found.length < 2 || !this.form.hidden;
     const focused = this.list.contains(document.activeElement) ? document.activeElement.dataset.id : null;
-    this.list.replaceChildren(...this.found.map((one) => h("button", { type: "button", class: "cs-ev-chip", data: { id: one.id, kind: one.verdict ?? "" }, "aria-pressed": String(one.id === this.id), title: `${when(one.created)}, by ${one.person}`, onclick: () => this.pick(one.id) },
+    this.list.replaceChildren(...this.found.map((one) => h("button", { type: "button", class: "cs-ev-chip", data: { id: one.id, kind: one.verdict ?? "" }, "aria-pressed": String(one.id === this.open), title: `${when(one.created)}, by ${one.person}`, onclick: () => this.pick(one.id) },
       h("b", { text: `v${one.number}` }), ` ${one.against ? `against v${one.against}` : "alone"} `, h("span", { class: "cs-ev-said", text: VERDICTS[one.verdict] ?? STATES[one.state] }))));
     if (focused) this.list.querySelector(`[data-id="${focused}"]`)?.focus({ preventScroll: true });
   }
 
   async pick(id) {
-    Object.assign(this, { id, chosen: true });
+    Object.assign(this, { open: id, chosen: true });
     this.draw();
     await this.look();
   }
 
   async look() {
-    const id = this.id;
+    const id = this.open;
     const view = await evaluations.one(id);
-    if (id !== this.id) return;
+    if (id !== this.open) return;
     const key = JSON.stringify([view.id, view.state, view.done, view.eta, this.looks[view.number] ?? null, view.cells.filter(({ state }) => state === "gone").length]);
     if (key === this.seen) return;
     this.seen = key;
@@ -209,7 +209,7 @@ export class CsEvaluations extends HTMLElement {
     this.starts.disabled = true;
     try {
       const { id } = await evaluations.begin(this.asked());
-      Object.assign(this, { id, chosen: true, seen: "" });
+      Object.assign(this, { open: id, chosen: true, seen: "" });
       this.form.hidden = true;
       await this.load();
       this.heading.focus();
