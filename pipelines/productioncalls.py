@@ -114,8 +114,15 @@ def _marked(order: Order) -> dict[str, Any]:
 
 _TOOLS = """\
 stop() { echo "$*" >&2; exit 1; }
-# A submit is sent once: whatever became of it, it may have been taken, and charged.
+# Sent once, for what got no answer may have been taken, and charged. 22: curl had an answer, a refusal; 6 and 7: it reached nobody.
 submit() { curl -sS --fail-with-body --max-time "$limit" -H @<(key) -H 'Content-Type: application/json' --data-binary @- "$base$1"; }
+unsent() {
+  case "$1" in
+    22) stop "It was refused: $2" ;;
+    6 | 7) stop "$base does not answer." ;;
+    *) stop "No whole answer came. It may have been taken, and charged: look there before you run this again." ;;
+  esac
+}
 fetch() { curl -sSL --fail --retry 3 --max-time 60 --max-filesize 50331648 -o "$out.part" "$1" && mv "$out.part" "$out"; }
 pause() { ((SECONDS < limit)) || stop "It took longer than $limit s. It may still be drawn, and charged."; sleep 1; }
 found() { jq -er "$1" <<<"$2" || stop "The provider says that all went well, but the answer lacks $1: $2"; }"""
@@ -216,7 +223,7 @@ def curl_request(order: Order) -> tuple[str, tuple[Shown, ...]]:
         *([] if speaks == "at_once" else [_ASK % patterns]),
         "",
         *read,
-        f'told="$(submit {shlex.quote(order.path)} <<<"$body")" || stop "No answer, or a refusal: $told"',
+        f'told="$(submit {shlex.quote(order.path)} <<<"$body")" || unsent "$?" "$told"',
         _STEPS[speaks],
         'echo "$out"',
     ]

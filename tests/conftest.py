@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from leaks import nothing_leaks, overheard, pytest_sessionfinish  # noqa: F401
 from logins import guarded_studio
 from studios import served
 

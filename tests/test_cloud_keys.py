@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import keyring
 import pytest
-from keyring.backend import KeyringBackend
 from keyring.backends import fail, null
-from keyring.errors import KeyringLocked, PasswordDeleteError
+from rings import Kept
 
 from models.cloud import keys
 from models.errors import BadInput, Unavailable
@@ -26,33 +25,6 @@ class Provider:
 
 
 FAL = Provider()
-
-
-class Kept(KeyringBackend):
-    """A keyring that lives as long as the test."""
-
-    priority = 5  # type: ignore[assignment]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.entries: dict[tuple[str, str], str] = {}
-        self.locked = False
-
-    def _open(self) -> dict[tuple[str, str], str]:
-        if self.locked:
-            raise KeyringLocked("nobody unlocked it")
-        return self.entries
-
-    def get_password(self, service: str, username: str) -> str | None:
-        return self._open().get((service, username))
-
-    def set_password(self, service: str, username: str, password: str) -> None:
-        self._open()[service, username] = password
-
-    def delete_password(self, service: str, username: str) -> None:
-        if (service, username) not in self._open():
-            raise PasswordDeleteError("no such password")
-        del self.entries[service, username]
 
 
 @pytest.fixture
