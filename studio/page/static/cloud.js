@@ -146,7 +146,7 @@ export class CsCloud extends HTMLElement {
     const again = this.head.contains(document.activeElement) ? document.activeElement.id : "";
     const off = h("button", { type: "button", class: "cs-plain", id: "cs-cloud-switch", text: "Switch off", onclick: () => this.change({ enabled: false }, this.trouble, "The cloud is off: nothing more is sent. What was sent is still collected.") });
     this.head.replaceChildren(
-      h("div", { class: "cs-cloud-line" }, h("p", { class: "cs-state", data: { mark: view.ready ? "pass" : "warn" } }, icon(view.ready ? "pass" : "warn"), h("span", { text: view.ready ? `The cloud is on: requests that allow it go to a provider when this machine would keep them waiting for more than ${view.wait_seconds} s.` : `The cloud is on, but nothing can go there. ${view.why}` })), view.admin ? off : null),
+      h("div", { class: "cs-cloud-line" }, h("p", { class: "cs-state", data: { mark: view.ready ? "pass" : "warn" } }, icon(view.ready ? "pass" : "warn"), h("span", { text: view.ready ? `The cloud is on: a request that allows it goes to a provider when this machine ${view.wait_seconds ? `would keep it waiting for more than ${view.wait_seconds} s` : "is busy"}.` : `The cloud is on, but nothing can go there. ${view.why}` })), view.admin ? off : null),
       h("ul", { class: "cs-glance", "aria-label": "Money at a glance" }, ...tiles));
     if (again) this.head.querySelector(`#${again}`)?.focus();
   }

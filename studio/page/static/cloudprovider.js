@@ -57,7 +57,7 @@ export class ProviderCard {
     const { key, why, usable, tested } = this.provider;
     const lines = [];
     const line = (mark, ...words) => lines.push(h("p", { class: "cs-state", data: { mark } }, icon(mark), h("span", { class: "cs-line" }, ...words)));
-    if (key.source) line("pass", ...keyWords(key.source));
+    if (key.source === "demo") { /* said once, above all of them */ } else if (key.source) line("pass", ...keyWords(key.source));
     else if (key.needed) line("none", key.trouble ? "No key: set " : "No key: give one here, or set ", ...key.names.flatMap((name, i) => [i ? " or " : "", h("code", { text: name })]), ` before the studio starts.${key.trouble ? " This machine has no keyring to keep one in." : ""}`);
     if (!usable && why && (key.source || !key.needed)) line("warn", why);
     if (tested) line(tested.ok ? "pass" : "fail", `${tested.words}${tested.credit_micro === null || tested.credit_micro === undefined ? "" : ` Its account has ${dollars(tested.credit_micro)} left.`} `, h("span", { class: "cs-quiet", text: `Tested ${ago(tested.when)}.` }));
@@ -150,7 +150,7 @@ export class ProviderCard {
   list() {
     const { models, title, terms } = this.provider;
     const [summary, scroll] = this.models.children;
-    summary.textContent = `${plural(models.length, "model")} and their prices`;
+    summary.textContent = models.length === 1 ? "1 model and its price" : `${models.length} models and their prices`;
     set(scroll, { "aria-label": `Models of ${title}` });
     this.models.hidden = !models.length;
     const head = ["Model", "Stands in for", "Price", "1 megapixel", "Takes", "Calls", "Can"];
@@ -169,7 +169,6 @@ export class ProviderCard {
 }
 
 function keyWords(source) {
-  if (source === "demo") return ["It runs on this machine and asks for no key."];
   const [where, name] = source.split(" ");
   return where === "environment" ? ["Its key comes from ", h("code", { text: name }), " in the environment."] : ["Its key is in this machine's keyring."];
 }

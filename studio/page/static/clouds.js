@@ -42,6 +42,12 @@ class Clouds {
 
 export const clouds = new Clouds();
 
+/** What people call the provider that a picture came from; "" for this machine. */
+export function providerOf(place) {
+  const [name] = place.split(" ");
+  return clouds.view?.providers.find((one) => one.name === name)?.title ?? name;
+}
+
 /** Where a picture was made, for people: "this machine", "fal, FLUX.1 [schnell]". place: "", or a provider's name and its model's id. */
 export function placeOf(place) {
   if (!place) return "this machine";

@@ -2,6 +2,7 @@
 // first, and the drafts it was chosen from, small and quiet.
 
 import { api, Refused } from "./api.js";
+import { providerOf } from "./clouds.js";
 import { deeds } from "./deeds.js";
 import { debounced, duration, h, icon, plural, set } from "./dom.js";
 import { JobTools } from "./jobtools.js";
@@ -207,13 +208,22 @@ export class Job {
     if (cost) parts.push(dollars(cost));
     else if (expected && this.running) parts.push(`about ${dollars(expected)}`);
     this.how.replaceChildren(...parts.map((part) => h("span", { text: part })));
-    set(this.route, { hidden: where !== "cloud allowed" || !route, text: route ?? "" });
+    const words = (!this.running && this.drawnAt()) || route;
+    set(this.route, { hidden: where !== "cloud allowed" || !words, text: words ?? "", title: words === route ? null : route });
     if (this.ladder) {
       this.finals.tally(this.finished());
       this.finals.element.hidden = !this.finals.frames.size && !this.finals.places.length;
       this.drafts.tally(this.running ? `${this.drawn(this.drafts)} of ${this.drafts.frames.size} drawn` : this.drafted());
     } else this.drafts.tally("");
     this.admit();
+  }
+
+  /** Where its pictures were drawn, once they are known: "4 at Together, 2 on this machine". */
+  drawnAt() {
+    const counts = new Map();
+    for (const { image } of this.frames) if (image?.state === "drawn" && image.place !== undefined) counts.set(providerOf(image.place), (counts.get(providerOf(image.place)) ?? 0) + 1);
+    const said = [...counts].sort(([one], [other]) => (one ? 0 : 1) - (other ? 0 : 1)).map(([name, count]) => `${count} ${name ? `at ${name}` : "on this machine"}`);
+    return said.length ? `Drawn ${said.join(", ")}.` : "";
   }
 
   /** Whether fewer passed than were asked for, when it ended: what is deleted later changes nothing of that. */
