@@ -3,13 +3,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from models.cloud.keys import hide
 from studio.cloudsupervisor import CloudSupervisor
 from studio.dispatch import Dispatcher
 from studio.events import Door, Message
-from studio.store import cloudhealth, jobs
+from studio.store import cloudhealth, cloudtasks, jobs
+from studio.store.cloudtasks import Travel
 
 if TYPE_CHECKING:
     from models.cards import ModelCard
@@ -75,6 +77,17 @@ class Cloud:
         return [name for name in plan.cards if not self.is_here(self._studio.catalogue.card(name))]
 
     # What is told.
+
+    def seconds_left(self, job: int) -> float | None:
+        """Until the calls of a job are likely to have ended, by what such calls usually take; None where none is under way."""
+        left = []
+        for charge in cloudtasks.on_the_way(self._store, job):
+            row = self._store.db.execute("SELECT route FROM tasks WHERE id = ?", [charge["task_id"]]).fetchone()
+            shares = Travel.of(row["route"] if row else None).route.get("shares", ())
+            usual = [one["seconds"] for one in shares if (one["provider"], one["model"]) == (charge["provider"], charge["model"])]
+            gone = (datetime.now(UTC) - datetime.fromisoformat(charge["begun"])).total_seconds() if charge["begun"] else 0.0
+            left.append(max(0.0, max(usual, default=0.0) - gone))
+        return round(max(left), 2) if left else None
 
     def wake(self) -> None:
         """The queue changed: to be called after every change of it, as the device worker is woken."""

@@ -122,6 +122,10 @@ class Dispatcher:
                 for charge in cloudtasks.left_over(db):
                     ledger.release(db, charge["id"], "The batch was ended before it was sent.")
                     changed.add(charge["job_id"])
+        reserved = "SELECT 1 FROM charges WHERE state = 'reserved' AND begun IS NULL LIMIT 1"
+        if not self._settings.get("cloud.enabled") and self._store.db.execute(reserved).fetchone():
+            with self._store.write() as db:
+                changed |= set(cloudtasks.recall(db))
         for job in cloudtasks.stalled(self._store):
             with self._store.write() as db:
                 self._funnel.settle(db, job)

@@ -65,6 +65,9 @@ class Teller:
             return view | {"step": view["steps"] if row["state"] == "done" else 0}
         seen, progress = self._studio.queue.outlook(row["id"]), self._progress.get(row["id"])
         view |= {"position": seen.position, "eta": None if row["paused"] else seen.eta}
+        away = self._studio.cloud.seconds_left(row["id"])
+        if away is not None:
+            view["eta"] = away if seen.position is None else None if view["eta"] is None else max(view["eta"], away)
         if progress is None:
             return view
         view |= {"step": progress.step, "steps": progress.steps}

@@ -284,6 +284,21 @@ def left_over(db: sqlite3.Connection) -> list[sqlite3.Row]:
     ).fetchall()
 
 
+def recall(db: sqlite3.Connection) -> list[int]:
+    """Takes back what was chosen and not sent, for the cloud was switched off; the jobs touched."""
+    rows = db.execute(
+        """SELECT charges.id AS charge, tasks.id AS task, tasks.job_id, tasks.card, charges.numbers, jobs.away FROM charges
+        JOIN tasks ON tasks.id = charges.task_id JOIN jobs ON jobs.id = tasks.job_id
+        WHERE charges.state = 'reserved' AND charges.begun IS NULL AND tasks.state = 'waiting'"""
+    ).fetchall()
+    for row in rows:
+        away = row["card"] in json.loads(row["away"])
+        ledger.release(db, row["charge"], "The cloud was switched off before it was sent.")
+        db.execute("UPDATE tasks SET place = ? WHERE id = ?", [CLOUD if away else None, row["task"]])
+        set_place(db, row["job_id"], json.loads(row["numbers"]), CLOUD if away else "")
+    return [row["job_id"] for row in rows]
+
+
 def stalled(store: Store) -> list[int]:
     """Jobs that are open although nothing of them is left to draw or to measure: a provider refused the last of their pictures."""
     return [
