@@ -19,6 +19,7 @@ from studio.studio import Studio
 CONTEXT = get_context("forkserver")
 CONTEXT.set_forkserver_preload([faultworker.__name__])
 SECONDS = 30.0
+START_SECONDS = 6.0  # in which a worker has begun on a busy machine
 AT = {"after the submit left": "submit", "while polling": "poll", "while downloading": "download"}
 ANSWERED, DOWNLOADED = "answered, not yet written down", "downloaded, not yet written down"
 
@@ -64,7 +65,7 @@ class Scene:
         """What became of it, once a worker that is not killed has gone on with it."""
         self.demo.faults.clear()
         with self.worker():
-            settle_down(self.studio, job)
+            settle_down(self.studio, job, still=START_SECONDS)
             until(lambda: not self.demo.active, BEHIND_SECONDS)
             settle_down(self.studio, job)
         return outcome_of(self.studio, self.folder, job, self.demo.billed_micro, len(self.demo.leaks))

@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import io
 import os
+import sqlite3
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -132,8 +133,8 @@ class Lane:
         return outcome
 
 
-def settle_down(studio: Studio, job: int, patience: float = PATIENCE) -> None:
-    """Dispatches until nothing of the job is under way, and nothing of it has gone anywhere for a while."""
+def settle_down(studio: Studio, job: int, patience: float = PATIENCE, still: float = QUIET_SECONDS) -> None:
+    """Dispatches until nothing of the job is under way, and nothing of it has gone anywhere for `still` seconds."""
     end, quiet = time.monotonic() + patience, time.monotonic()
     last = -1
     while time.monotonic() < end:
@@ -146,7 +147,7 @@ def settle_down(studio: Studio, job: int, patience: float = PATIENCE) -> None:
         charges = studio.store.db.execute("SELECT count(*) FROM charges WHERE job_id = ?", [job]).fetchone()[0]
         if under_way or charges != last:
             quiet, last = time.monotonic(), charges
-        if time.monotonic() - quiet > QUIET_SECONDS and not resting(studio):
+        if time.monotonic() - quiet > still and not resting(studio):
             return
         time.sleep(0.03)
 
@@ -208,7 +209,10 @@ def overspend(folder: Path, requests: int = 50, afforded: int = 10) -> int:
 def _sent(studio: Studio, asked: dict[str, Any]) -> int:
     from studio.store.ledger import OverBudget
 
-    try:
-        return studio.submit(asked)["id"]
-    except OverBudget:
-        return 0
+    while True:
+        try:
+            return studio.submit(asked)["id"]
+        except OverBudget:
+            return 0
+        except sqlite3.OperationalError:  # fifty at once on a machine that is busy with other things
+            time.sleep(0.2)

@@ -24,7 +24,7 @@ from pipelines.health import outcome_of
 from pipelines.offers import offers
 from pipelines.route import Route, Share, hedge
 from studio.calls import ask_of, call_of, lora_addresses
-from studio.clouddelivery import Delivery, observe
+from studio.clouddelivery import Delivery, observe, told_by
 from studio.cloudengines import Engines
 from studio.dispatch import loads
 from studio.providers import Providers
@@ -42,11 +42,12 @@ ENDED = "The job was ended."
 
 @dataclass(eq=False)
 class Run:
-    """A call under way. ticket: once it was submitted. cancelled: it was asked to end, once."""
+    """A call under way. ticket: once it was submitted; result: once its pictures are here. cancelled: it was asked to end, once."""
 
     errand: Errand
     ticket: Ticket | None = None
     cancelled: bool = False
+    result: Result | None = None
     task: asyncio.Task[None] | None = None
 
 
@@ -83,6 +84,7 @@ class Caller:
         try:
             if result is None:
                 result = await self._result(run)
+            run.result = result
             if result is not None:
                 await self._deliver(run, result)
         except asyncio.CancelledError:
@@ -292,6 +294,8 @@ class Caller:
         charge = ledger.one(db, errand.charge)
         if charge["state"] == "reserved" and charge["begun"] is None:
             ledger.release(db, errand.charge, error)
+        elif run.result is not None:  # it was drawn and is paid for; its pictures lie in the spool until they can be written
+            ledger.settle(db, errand.charge, run.result.billed_micro, run.result.seconds, told=told_by(run.result, errand))
         elif charge["state"] in ("reserved", "submitted"):
             ledger.uncertain(db, errand.charge, error)
         if not [one for one in cloudtasks.live(db, errand.task.id) if one["id"] != errand.charge]:

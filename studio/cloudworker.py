@@ -49,6 +49,8 @@ Made = TypeVar("Made")
 MOST_CALLS = 64  # at a time, over all providers; each has its own limit besides
 IDLE_SECONDS = 1.0
 WEBHOOK_SECONDS = 20.0  # to fetch what proves webhooks
+BUSY_SECONDS = 0.5
+ADOPT_SECONDS = 20.0  # between two looks for calls that nobody waits for any more
 UNCERTAIN_SECONDS = 120.0  # between two looks at what is uncertain and has a number to ask for
 UNCERTAIN_AGE = 3600.0  # for how long providers keep results
 
@@ -76,6 +78,7 @@ class CloudWorker:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._database = ThreadPoolExecutor(1, thread_name_prefix="database")
         self._looked = 0.0
+        self._adopted = time.monotonic()
 
     def tell(self, event: str, **message: object) -> None:
         if self.link is not None:
@@ -128,6 +131,9 @@ class CloudWorker:
         ended = await self._in_database(lambda: {run for run in list(self.caller.runs) if jobs.has_ended(self.store, run.errand.task.job)})
         for run in ended:
             await self.caller.cancel(run)
+        if time.monotonic() - self._adopted > ADOPT_SECONDS:
+            self._adopted = time.monotonic()
+            await self._adopt()
         if time.monotonic() - self._looked > UNCERTAIN_SECONDS or not self._looked:
             self._looked = time.monotonic()
             await self._ask_for_uncertain()
@@ -151,6 +157,14 @@ class CloudWorker:
         for number in sorted(kept - {run.errand.charge for run in self.caller.runs}):
             await self._deliver_again(number)
         await self._in_database(self._free_leases)
+
+    async def _adopt(self) -> None:
+        """Goes on with calls whose run ended without writing down how, as one may whose disk failed."""
+        for charge in await self._in_database(lambda: ledger.open_charges(self.store.db)):
+            known = {run.errand.charge for run in self.caller.runs}
+            if charge["state"] != "uncertain" and charge["begun"] is not None and charge["task_id"] and charge["id"] not in known:
+                log.warning("charge %d is waited for again", charge["id"])
+                await self._resume_one(charge)
 
     async def _resume_one(self, charge: sqlite3.Row) -> None:
         errand = await self._in_database(lambda: cloudtasks.errand_of(self.store.db, charge))
@@ -233,7 +247,20 @@ class CloudWorker:
             await keep_listening(listener, lambda: Setup.of(self.settings), lambda words: log.info("%s", words))
 
     async def _in_database(self, work: Callable[[], Made]) -> Made:
-        return await asyncio.get_running_loop().run_in_executor(self._database, work)
+        """Runs it on the database's thread. A database that others keep busy is waited for: nothing of `work` was done then."""
+        return await asyncio.get_running_loop().run_in_executor(self._database, partial(patiently, work))
+
+
+def patiently(work: Callable[[], Made]) -> Made:
+    """What `work` returns, once others let go of the database. Each piece of work is one transaction, or only reads."""
+    while True:
+        try:
+            return work()
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            log.warning("the database is kept busy by others; waiting for it")
+            time.sleep(BUSY_SECONDS)
 
 
 def main() -> None:
