@@ -61,7 +61,7 @@ export class CsEvaluations extends HTMLElement {
     if (turn !== this.turn) return;
     this.looks = looks;
     this.found = found;
-    if (!this.chosen || !found.some(({ id }) => id === this.open)) this.open = found[0]?.id ?? null;
+    if (!this.chosen || !found.some(({ id }) => id === this.open)) this.open = (found.find(({ state }) => state === "running") ?? found.find(({ state }) => state === "done") ?? found[0])?.id ?? null;
     this.none.hidden = found.length > 0 || !this.form.hidden;
     this.none.textContent = "None yet. An evaluation draws the same prompts and seeds without the LoRA, with this version and with the one before, over several weights, and says whether the concept is there and what else has changed. Production asks for one.";
     const next = this.next();
