@@ -8,7 +8,7 @@ import base64
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models.money import dollars
@@ -39,7 +39,7 @@ def python_request(order: Order) -> str:
     imports = [*found.imports, *(["import io", "from PIL import Image"] if recipe.post else [])]
     seeded = _has_seed(order.body)
     line = [
-        "flags.base_url", literal(_HEADERS[provider.engine]), literal(variable), literal(provider.hosts.api), "flags.timeout",
+        "flags.base_url", _tuple(_HEADERS[provider.engine]), literal(variable), _tuple(provider.hosts.api), "flags.timeout",
         str(not provider.enabled_without_key),
     ]  # fmt: skip
     flags = ["ABOUT", literal(_out(recipe)), literal(provider.base_url), str(order.call.seeds[0] if seeded else None), "VALUES"]
@@ -53,7 +53,7 @@ def python_request(order: Order) -> str:
         '"""',
         "from __future__ import annotations",
         "",
-        *sorted_imports(sorted(set(imports))),
+        *("\n".join(sorted_imports(sorted(set(imports)))).strip().split("\n")),
         "",
         f"ABOUT = {literal(recipe.about)}",
         "# What comes out otherwise than in the studio:",
@@ -76,6 +76,10 @@ def python_request(order: Order) -> str:
         "    print(flags.out)",
     ]
     return "\n".join(head) + "\n\n\n" + found.body + "\n\n\n" + "\n".join(tail) + "\n"
+
+
+def _tuple(values: Sequence[str]) -> str:
+    return f"({''.join(f'{literal(one)}, ' for one in values).rstrip()})" if len(values) < 2 else f"({', '.join(map(literal, values))})"
 
 
 def _out(recipe: Recipe) -> str:
@@ -127,7 +131,8 @@ fetch() { curl -sSL --fail --retry 3 --max-time 60 --max-filesize 50331648 -o "$
 pause() { ((SECONDS < limit)) || stop "It took longer than $limit s. It may still be drawn, and charged."; sleep 1; }
 found() { jq -er "$1" <<<"$2" || stop "The provider says that all went well, but the answer lacks $1: $2"; }"""
 _ASK = """\
-own="${base#*://}" own="${own%%[/:]*}"
+own="${base#*://}"
+own="${own%%%%[/:]*}"
 # The key goes to the provider's own hosts alone.
 ask() {
   local answer
@@ -142,7 +147,8 @@ ask() {
 _STEPS = {
     "fal": """\
 echo "fal took it as request $(found .request_id "$told")" >&2
-status_url="$(found .status_url "$told")" response_url="$(found .response_url "$told")"
+status_url="$(found .status_url "$told")"
+response_url="$(found .response_url "$told")"
 while :; do
   state="$(ask "$status_url")"
   [ "$(jq -r .status <<<"$state")" != COMPLETED ] || break
@@ -155,7 +161,8 @@ url="$(found '.images[0].url' "$answer")"
 fetch "$url\"""",
     "replicate": """\
 echo "Replicate took it as prediction $(found .id "$told")" >&2
-get_url="$(found .urls.get "$told")" state="$told"
+get_url="$(found .urls.get "$told")"
+state="$told"
 while :; do
   case "$(jq -r .status <<<"$state")" in
     succeeded) break ;;

@@ -82,8 +82,13 @@ def orders_of(recipe: Recipe, provider: Provider, start: bytes | None, loras: Se
     if not found:
         why = "; ".join(missing) if missing else f"It has no model for {tier}"
         raise BadInput("provider", f"{provider.title} cannot draw this picture.", f"{why}.", "Choose another provider, or Python.")
-    best = min(found, key=lambda one: (-one.model.quality if tier == "premium" else one.micro, one.model.id))
+    best = min(found, key=lambda one: (bool(one.model.capabilities.loras) and not loras, _rank(one, tier), one.model.id))
     return best, *(one for one in found if one is not best)
+
+
+def _rank(order: Order, tier: str) -> int:
+    """The best first for premium, else the cheapest."""
+    return -order.model.quality if tier == "premium" else order.micro
 
 
 def _call(

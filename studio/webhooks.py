@@ -197,19 +197,29 @@ async def keep_listening(app: Listener, setup: Callable[[], Setup], say: Callabl
     say: told in words where it listens, why it cannot, or "" where it does not. Whatever befalls it, pictures come by polling.
     """
     while True:
-        wanted = await asyncio.to_thread(setup)
-        if not wanted.port:
-            say("")
-            await _until_changed(setup, wanted)
-            continue
         try:
-            async with listening(app, wanted.host, wanted.port):
-                say(f"Webhooks are awaited on port {wanted.port} of {wanted.host}.")
-                await _until_changed(setup, wanted)
-        except OSError as error:
-            log.warning("webhooks cannot be awaited on port %d of %s: %s", wanted.port, wanted.host, error)
-            say(f"Port {wanted.port} of {wanted.host} cannot be used for webhooks ({error.strerror}), so pictures are polled for.")
+            await _listen_once(app, setup, say)
+        except Exception:
+            # A busy database, a bug: whatever it is, webhooks are only a doorbell, and are tried again.
+            log.exception("webhooks are not awaited for the moment")
             await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _listen_once(app: Listener, setup: Callable[[], Setup], say: Callable[[str], None]) -> None:
+    """Until the settings are others."""
+    wanted = await asyncio.to_thread(setup)
+    if not wanted.port:
+        say("")
+        await _until_changed(setup, wanted)
+        return
+    try:
+        async with listening(app, wanted.host, wanted.port):
+            say(f"Webhooks are awaited on port {wanted.port} of {wanted.host}.")
+            await _until_changed(setup, wanted)
+    except OSError as error:
+        log.warning("webhooks cannot be awaited on port %d of %s: %s", wanted.port, wanted.host, error)
+        say(f"Port {wanted.port} of {wanted.host} cannot be used for webhooks ({error.strerror}), so pictures are polled for.")
+        await asyncio.sleep(RETRY_SECONDS)
 
 
 async def _until_changed(setup: Callable[[], Setup], wanted: Setup) -> None:

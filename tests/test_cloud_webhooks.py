@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import hmac
 import socket
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -414,7 +415,14 @@ def test_it_follows_the_settings_and_outlives_a_port_that_is_taken(monkeypatch: 
         wanted = Setup()
         async with vendors.client() as asking, httpx.AsyncClient(trust_env=False) as client:
             listener = Listener(Bells(), vendors.signers(asking))
-            task = asyncio.create_task(keep_listening(listener, lambda: wanted, said.append))
+            busy = ["locked"]
+
+            def setup() -> Setup:
+                if busy:
+                    raise sqlite3.OperationalError(busy.pop())
+                return wanted
+
+            task = asyncio.create_task(keep_listening(listener, setup, said.append))
             await until(lambda: said == [""])
             with socket.create_server(("127.0.0.1", 0)) as taken:
                 wanted = Setup(taken.getsockname()[1])
