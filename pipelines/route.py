@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 State = Literal["closed", "half-open", "open"]
 FOREVER = math.inf
+MOST_DEARER = 100.0  # beyond this, one is as dear as another
 ODDS_95 = NormalDist().inv_cdf(0.95)
 WORST = 0.99  # no provider is reckoned to fail more often than this
 
@@ -269,8 +270,10 @@ def _allot(ask: Ask, ordered: Sequence[Offer], tier: TierPolicy, policy: Policy,
         return shares, 0, None
     # A place that is free and was passed over is taken when the patience is over; until then only the others matter.
     times = [_free_at(offer, used, now) for offer in ordered if not _calls(offer, used, now)]
-    times += [now + tier.patience - ask.waited] if len(times) < len(ordered) and ask.waited < tier.patience else []
-    return shares, left, max(now, min(times, default=now + ordered[0].seconds_p50))
+    if first is not None:
+        rest = [_patience(offer, first, tier) - ask.waited for offer in ordered if _calls(offer, used, now)]
+        times += [now + seconds for seconds in rest if seconds > 0]
+    return shares, left, min(times, default=now + ordered[0].seconds_p50)
 
 
 def _instead(ask: Ask, other: Offer, first: Offer, used: Mapping[str, int], tier: TierPolicy, policy: Policy, now: float) -> bool:
@@ -282,7 +285,15 @@ def _instead(ask: Ask, other: Offer, first: Offer, used: Mapping[str, int], tier
         as_good = other.quality >= first.quality
     else:
         as_good = other.price_micro <= first.price_micro
-    return as_good or ask.waited + wait > tier.patience
+    return as_good or ask.waited + wait > _patience(other, first, tier)
+
+
+def _patience(other: Offer, first: Offer, tier: TierPolicy) -> float:
+    """Seconds that `first` is waited for rather than go to `other`."""
+    if tier.rule != "cheapest":
+        return tier.patience
+    more = max(0, other.price_micro - first.price_micro) / max(1, first.price_micro)
+    return tier.patience * min(MOST_DEARER, more)
 
 
 def _calls(offer: Offer, used: Mapping[str, int], now: float) -> int:

@@ -17,7 +17,8 @@ WEEK = 7 * 24 * 3600.0
 @dataclass(frozen=True)
 class TierPolicy:
     """rule: who goes first. spread: whether one request's candidates may go to several providers. patience: seconds to wait for a place
-    rather than pay more, or get less, elsewhere. hedge: whether a second request may be sent where the first is slow."""
+    rather than be later, or get less, elsewhere; of "cheapest", for each time its price that another asks on top. hedge: whether a
+    second request may be sent where the first is slow."""
 
     rule: Rule
     spread: bool
