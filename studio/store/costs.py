@@ -5,9 +5,11 @@ Amounts are whole micro-dollars, rounded up. What this machine computes is price
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Any
 
 from studio.store import ledger
@@ -33,7 +35,11 @@ class Rate:
 
     def micro(self, seconds: float) -> int:
         """The price of so many seconds."""
-        return -int(-seconds * self.hour_micro // HOUR)
+        return _up(self.exact(seconds))
+
+    def exact(self, seconds: float) -> float:
+        """The same in fractions of a micro-dollar, to be added up before it is rounded."""
+        return seconds * self.hour_micro / HOUR
 
     @property
     def monthly_micro(self) -> int:
@@ -58,11 +64,17 @@ class Rates:
             return None
         return next((rate for rate in reversed(self.all) if rate.day <= day), self.all[0])
 
+    def spans(self, first: str, last: str) -> list[tuple[str, str, Rate | None]]:
+        """The days from first to last, both included, cut where the rate changes: (first, last, rate)."""
+        days = sorted({first, *(rate.day for rate in self.all if first < rate.day <= last)})
+        ends = [*(_day_before(day) for day in days[1:]), last]
+        return [(day, end, self.on(day)) for day, end in zip(days, ends, strict=True)]
+
 
 @dataclass
 class Cost:
-    """Figures of some pictures. drawn, kept: pictures; served: those that history gave again. seconds: of this machine. local_micro: their
-    price, None without a rate.
+    """Figures of some pictures. drawn, kept: pictures; served: those that history gave again. seconds: of this machine. local: their price
+    in micro-dollars, not rounded yet; None without a rate.
 
     charges: calls that were, or may have been, billed. micro: what providers were paid, or have reserved (held is that part of it).
     told, told_micro, told_expected: charges whose amount the provider named, what it named, and what the table of prices says.
@@ -78,14 +90,16 @@ class Cost:
     told: int = 0
     told_micro: int = 0
     told_expected: int = 0
-    local_micro: int | None = None
+    local: float | None = None
 
-    def add(self, row: sqlite3.Row, rate: Rate | None) -> None:
-        """Takes in the figures of a day."""
-        for name in FIGURES:
-            setattr(self, name, getattr(self, name) + (row[name] or 0))
-        if rate is not None:
-            self.local_micro = (self.local_micro or 0) + rate.micro(row["seconds"] or 0)
+    @classmethod
+    def of(cls, row: sqlite3.Row, rate: Rate | None) -> Cost:
+        """The figures of a row, of days on which one rate held."""
+        return cls(**{name: row[name] for name in FIGURES}, local=rate.exact(row["seconds"]) if rate else None)
+
+    @property
+    def local_micro(self) -> int | None:
+        return None if self.local is None else _up(self.local)
 
     @property
     def all_micro(self) -> int:
@@ -145,31 +159,35 @@ def drawn_away(store: Store, first: str, last: str) -> dict[str, tuple[int, int]
 
 
 def sum_of(costs: Iterable[Cost]) -> Cost:
-    found = Cost()
-    for cost in costs:
-        for name in FIGURES:
-            setattr(found, name, getattr(found, name) + getattr(cost, name))
-        if cost.local_micro is not None:
-            found.local_micro = (found.local_micro or 0) + cost.local_micro
-    return found
+    all_ = list(costs)
+    locals_ = [cost.local for cost in all_ if cost.local is not None]
+    return Cost(**{name: sum(getattr(cost, name) for cost in all_) for name in FIGURES}, local=sum(locals_) if locals_ else None)
 
 
 def _grouped(store: Store, names: Sequence[str], first: str, last: str, person: str | None) -> dict[tuple[str, ...], Cost]:
-    """By day too, for a rate holds from its day on."""
+    """Summed by SQLite for all days on which one rate held: a long history has many days and few rates."""
     assert set(names) <= set(KEYS)
     where, values = _whose(person)
-    days = [*names, *(() if "day" in names else ("day",))]
-    rows = store.db.execute(
-        f"SELECT {', '.join(days)}, {', '.join(f'sum({name}) AS {name}' for name in FIGURES)} FROM cost_days"
-        f" WHERE day BETWEEN ? AND ? AND {where} GROUP BY {', '.join(days)}",
-        [first, last, *values],
-    )
-    rates = Rates(store)
     found: dict[tuple[str, ...], Cost] = {}
-    for row in rows:
-        if any(row[name] for name in FIGURES):  # a row may have come to nothing
-            found.setdefault(tuple(row[name] for name in names), Cost()).add(row, rates.on(row["day"]))
+    for since, until, rate in Rates(store).spans(first, last):
+        for row in store.db.execute(
+            f"SELECT {', '.join(names)}, {', '.join(f'sum({name}) AS {name}' for name in FIGURES)} FROM cost_days"
+            f" WHERE day BETWEEN ? AND ? AND {where} GROUP BY {', '.join(names)}",
+            [since, until, *values],
+        ):
+            if any(row[name] for name in FIGURES):  # a row may have come to nothing
+                key, cost = tuple(row[name] for name in names), Cost.of(row, rate)
+                found[key] = sum_of([found[key], cost]) if key in found else cost
     return found
+
+
+def _up(micro: float) -> int:
+    """Rounded up to a whole micro-dollar, but not for what floating point adds."""
+    return math.ceil(round(micro, 6))
+
+
+def _day_before(day: str) -> str:
+    return (date.fromisoformat(day) - timedelta(1)).isoformat()
 
 
 def _whose(person: str | None) -> tuple[str, list[str]]:
