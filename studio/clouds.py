@@ -4,8 +4,6 @@ The shapes are told in `studio.doors.cloud`. No key passes through here but one 
 """
 from __future__ import annotations
 
-import logging
-import threading
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -25,8 +23,6 @@ from studio.store.people import Who, require_admin
 if TYPE_CHECKING:
     from studio.studio import Studio
 
-log = logging.getLogger(__name__)
-
 Json = dict[str, Any]
 SIDE = 1024  # of the picture by which prices are compared
 ONLY_ADMINS = "Only an admin may change the cloud's settings."
@@ -39,7 +35,6 @@ class Clouds:
         self._studio, self._store = studio, studio.store
         self._settings, self._providers = studio.settings, studio.providers
         self._tested: dict[str, Json] = {}
-        self._lock = threading.Lock()
         self._settings.guards["cloud.enabled"] = self._may_enable
         self._settings.guards["cloud.providers"] = self._known
         self._settings.guards |= webhooksetup.GUARDS
@@ -79,6 +74,7 @@ class Clouds:
         if "enabled" in data:
             changes["cloud.enabled"] = data["enabled"]
         self._settings.set(changes, who)
+        self._providers.look_again()
         self._studio.cloud.configured(OPENAI if "openai" in data else "")
         return self.view(who)
 
@@ -90,8 +86,8 @@ class Clouds:
         if lacking:
             raise Unavailable(f"{provider.title} cannot be asked yet.", lacking)
         answer = cloudcheck.ask(name, self._studio.data_dir, self._providers.child_env())
-        with self._lock:
-            self._tested[name] = answer | {"when": now()}
+        self._tested[name] = answer | {"when": now()}
+        self._providers.look_again()
         self._studio.cloud.configured(name if answer["ok"] else "")  # whatever was wrong with its key or account is mended
         return self.one(name)
 
@@ -148,6 +144,7 @@ class Clouds:
 
     def _key_changed(self, name: str) -> Json:
         self._tested.pop(name, None)
+        self._providers.look_again()
         self._studio.cloud.configured(name)
         return self.one(name)
 

@@ -6,7 +6,9 @@ The page's process and the cloud worker each make one: what differs (the demo's 
 from __future__ import annotations
 
 import json
+import math
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -20,6 +22,7 @@ from studio.settings import Settings
 Place = str | Mapping[str, Any]  # a base URL, or what `place_of` makes
 DEMO = "CONTACT_SHEET_DEMO_PROVIDERS"  # JSON in a child's environment: the name of a provider -> where the demo serves it
 DEMO_MICRO = 2000  # what the demo takes for a picture of the one that has no list price
+FRESH_SECONDS = 15.0  # how long it is remembered where a key is: a keyring may take its time
 OPENAI = "openai"  # the one whose address, model and price come from the settings
 
 
@@ -32,6 +35,7 @@ class Providers:
         self._shipped = load_providers()
         self._demo = dict(json.loads(os.environ.get(DEMO, "{}")) if demo is None else demo)
         self._demo_keys = dict(demo_keys or {})
+        self._sources: dict[str, tuple[float, str | None]] = {}  # by provider: when it was looked for, and where its key is
 
     @property
     def demo(self) -> bool:
@@ -63,7 +67,17 @@ class Providers:
 
     def key_source(self, provider: Provider) -> str | None:
         """Where its key comes from: "environment FAL_KEY", "keyring", "demo", or None where there is none."""
-        return "demo" if self._demo else keys.source_of(provider)
+        if self._demo:
+            return "demo"
+        when, source = self._sources.get(provider.name, (-math.inf, None))
+        if time.monotonic() - when > FRESH_SECONDS:
+            source = keys.source_of(provider)
+            self._sources[provider.name] = time.monotonic(), source
+        return source
+
+    def look_again(self) -> None:
+        """A key may have come or gone."""
+        self._sources.clear()
 
     def usable(self) -> Mapping[str, Provider]:
         """Those that an admin chose, that lack nothing, and that have a key or need none."""

@@ -21,8 +21,19 @@ export function meter(label, spent, limit) {
 /** A field for an amount in dollars. */
 export function amountField(id, label, micro, more = {}) {
   const input = h("input", { type: "text", inputmode: "decimal", id, autocomplete: "off", "aria-label": label, ...more });
-  input.value = plainDollars(micro);
+  input.value = input.dataset.was = plainDollars(micro);
   return { input, element: h("span", { class: "cs-amount" }, h("span", { "aria-hidden": "true", text: "$" }), input) };
+}
+
+/** Builds something anew, with the focus where it was and what is being typed there kept. */
+export function rebuilt(root, build) {
+  const field = root.contains(document.activeElement) ? document.activeElement : null;
+  const typed = field?.dataset.was !== undefined && field.value !== field.dataset.was ? field.value : null;
+  build();
+  const again = field?.id && root.querySelector(`#${CSS.escape(field.id)}`);
+  if (!again || again === field) return;
+  if (typed !== null) again.value = typed;
+  again.focus({ preventScroll: true });
 }
 
 /** What a field holds, or undefined with the field marked and the reason in `wrong`. */
@@ -44,9 +55,7 @@ export class Budgets {
   }
 
   show({ budgets, people, projects }, admin) {
-    const open = this.element.querySelector(".cs-amount input:focus"); // nobody types into what is built anew
-    if (open) return;
-    this.rows.replaceChildren(...budgets.map((one) => this.row(one, admin)));
+    rebuilt(this.rows, () => this.rows.replaceChildren(...budgets.map((one) => this.row(one, admin))));
     this.rows.hidden = !budgets.length;
     this.add.hidden = !admin;
     if (admin) this.offer(budgets, people, projects);
