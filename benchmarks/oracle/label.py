@@ -28,6 +28,7 @@ from models.embedded.world import COLOURS, OBJECTS, SCENES
 
 NAMES = {"object": OBJECTS, "colour": tuple(COLOURS), "scene": SCENES}
 CELL, TEXT, AREA = 200, 32, 256 * 256  # pixels
+ON_RENDERS = {"object": 0.483, "colour": 0.649, "scene": 0.9, "clear": 0.138}  # what `train` set
 TRIED = {  # thresholds of each head
     "object": (0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99), "colour": (0.5, 0.65, 0.8, 0.9), "scene": (0.5, 0.6, 0.7, 0.8, 0.9),
     "clear": (0.01, 0.02, 0.03, 0.05, 0.1, 0.14, 0.2),
@@ -116,7 +117,8 @@ def record(pictures: Path, seen: dict[int, str | tuple[str, ...]], folder: Path 
 
 
 def set_thresholds(file: Path = WEIGHTS, folder: Path = HERE) -> dict[str, float]:
-    """Choose the thresholds under which the oracle calls unclear what a person calls so; where several do alike, the strictest.
+    """Choose the thresholds under which the oracle calls unclear what a person calls so; where several do alike, those nearest to what
+    was set on renders (`benchmarks.oracle.train`).
 
     Thresholds set on renders are too strict for what the model draws, which is softer: they call whole things unclear. The heads'
     weights stay as they are, learned from renders alone.
@@ -125,11 +127,13 @@ def set_thresholds(file: Path = WEIGHTS, folder: Path = HERE) -> dict[str, float
     readings = Oracle.load(file).read([Image.open(folder / "labelled" / row["file"]) for row in rows])
     sure = {head: np.array([reading.confidence[head] for reading in readings]) for head in TRIED}
     unclear = np.array([isinstance(row["seen"], str) for row in rows])
-    best = max(
-        itertools.product(*TRIED.values()),
-        key=lambda levels: (np.mean(unclear == np.any([sure[h] < level for h, level in zip(TRIED, levels, strict=True)], axis=0)), levels),
-    )
     oracle = Oracle.load(file)
+
+    def fit(levels: tuple[float, ...]) -> tuple[float, float]:
+        called = np.any([sure[head] < level for head, level in zip(TRIED, levels, strict=True)], axis=0)
+        return float(np.mean(unclear == called)), -sum(abs(ON_RENDERS[head] - level) for head, level in zip(TRIED, levels, strict=True))
+
+    best = max(itertools.product(*TRIED.values()), key=fit)
     oracle.thresholds |= dict(zip(TRIED, best, strict=True))
     weights = load_file(file)
     save_file(weights, file, metadata={"thresholds": json.dumps(oracle.thresholds)})
