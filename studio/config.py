@@ -34,6 +34,7 @@ class Config:
     allow_hosts: tuple[str, ...] = ()
     auth: str | None = None  # NAME:PASSWORD
     auth_file: Path | None = None
+    demo: bool = False  # providers on this machine stand in for the cloud's
 
     @property
     def login(self) -> bool:
@@ -82,12 +83,14 @@ def parse(arguments: list[str] | None = None) -> Config:
     parser.add_argument("--models-dir", type=Path, metavar="D", help="folder with downloaded weights")
     parser.add_argument("--backup", type=Path, metavar="FILE", help="write everything in the data folder to a ZIP, and leave")
     parser.add_argument("--restore", type=Path, metavar="FILE", help="put a backup in place of the data folder's content, and leave")
+    parser.add_argument("--demo-providers", action="store_true", help="try the Cloud tab: play money, and D-demo instead of D")
     parser.add_argument("--check", action="store_true", help="say what this machine can draw with, and leave")
     parser.add_argument("--version", action="version", version=f"Contact Sheet {__version__}")
     parser.add_argument("--engine", default="local", help=argparse.SUPPRESS)
     flags = parser.parse_args(arguments)
+    data_dir = flags.data_dir.expanduser().absolute()
     return Config(
-        data_dir=flags.data_dir.expanduser().absolute(),
+        data_dir=data_dir.with_name(f"{data_dir.name}-demo") if flags.demo_providers else data_dir,
         host=flags.listen,
         port=flags.port,
         open=flags.open,
@@ -102,6 +105,7 @@ def parse(arguments: list[str] | None = None) -> Config:
         allow_hosts=tuple(_host(name) for name in flags.allow_host),
         auth=flags.auth,
         auth_file=flags.auth_file.expanduser().absolute() if flags.auth_file else None,
+        demo=flags.demo_providers,
     )
 
 

@@ -17,10 +17,13 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from models.cards import load_catalogue
+from models.cloud.keys import guard_logs
 from models.errors import StudioError, Unavailable
 from studio import archive
 from studio.authfile import read_file, read_flag, take_in, warning
 from studio.config import EVERYWHERE, LOOPBACK, Config, quiet_libraries
+from studio.demo import WORDS as DEMO_WORDS
+from studio.demo import demo_providers
 from studio.quick import import_gradio
 from studio.studio import Studio
 
@@ -106,12 +109,13 @@ def _serve(config: Config, holder: Holder) -> None:
         )
         if config.login:
             _let_in(studio, config)
-        # The worker imports torch while this process imports gradio.
-        studio.start()
-        try:
-            _answer(studio, listener, config, url)
-        finally:
-            studio.stop()
+        with demo_providers(studio, config.demo, config.engine):
+            # The worker imports torch while this process imports gradio.
+            studio.start()
+            try:
+                _answer(studio, listener, config, url)
+            finally:
+                studio.stop()
 
 
 def _let_in(studio: Studio, config: Config) -> None:
@@ -223,6 +227,8 @@ def _announce(config: Config, url: str, chosen: str) -> None:
     print(f"Contact Sheet is at {url}   (Ctrl+C ends it)", flush=True)
     if chosen:
         print(chosen, flush=True)
+    if config.demo:
+        print(DEMO_WORDS, flush=True)
     if _beyond(config.host) and not config.login:
         print(
             "Warning: there is no login, so anybody who can reach this machine over the network sees every picture, and can draw, change\n"
@@ -247,5 +253,6 @@ def _log_to(folder: Path) -> None:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
+    guard_logs(handler)
     root.setLevel(logging.INFO)
     logging.getLogger("httpx").setLevel(logging.WARNING)
