@@ -50,7 +50,7 @@ export class Costs extends Panel {
     const said = h("p", { class: "cs-said" }, h("b", { text: dollars(totals.per_kept_micro), title: exact(totals.per_kept_micro) }), ` ${totals.kept ? `a kept picture, of ${much(totals.kept)}` : "a kept picture: none was kept"}`, changed ? " · " : "", changed);
     const spent = h("p", { class: "cs-quiet", text: `${dollars(totals.all_micro)} in all: ${parts}.` });
     const series = [["This machine", "local"], ["Providers", "cloud"]].map(([name, kind]) => ({ name, kind, values: course.map((one) => one[`${kind}_micro`] ?? 0) })).filter((one) => one.values.some(Boolean));
-    const bars = series.length && steps.length > 1 ? new Bars({ label: "Cost by where it was drawn", steps, step, say: dollars, series }).element : null;
+    const bars = series.length && steps.length > 1 ? new Bars({ label: "Cost over time", steps, step, say: dollars, series }).element : null;
     this.fill(alarm, said, spent, bars, ...this.table(answer.by, groups, priced),
       drift && !drift.alarm ? h("p", { class: "cs-quiet", text: drift.words }) : null,
       rate || !answer.may_set_rate ? null : h("p", { class: "cs-quiet", text: "This machine's time is not priced until its rate is set." }), this.rate.element);
