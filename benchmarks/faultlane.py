@@ -119,14 +119,15 @@ class Lane:
         self.studio.store.db.execute("DELETE FROM cloud_health")
         self.studio.settings.set({"cloud.providers": [provider]}, LOCAL)
         demo.faults.append(fault)
-        before = demo.billed_micro
+        known = set(demo.jobs)  # of earlier cells, which may still be drawn and billed
         job = self.studio.submit({**asked_of(provider), "again": True})["id"]
         settle_down(self.studio, job)
         demo.faults.clear()
         end = time.monotonic() + BEHIND_SECONDS
         while demo.active and time.monotonic() < end:
             time.sleep(0.05)
-        outcome = outcome_of(self.studio, self._folder, job, demo.billed_micro - before, len(demo.leaks))
+        billed = sum(bill.micro for bill in list(demo.billed) if bill.request_id not in known)
+        outcome = outcome_of(self.studio, self._folder, job, billed, len(demo.leaks))
         demo.requests.clear()
         with contextlib.suppress(Exception):
             self.studio.cancel(job)

@@ -144,8 +144,13 @@ class Caller:
         errand = run.errand
         if ticket.pictures is not None:
             await asyncio.to_thread(self._spool.keep_ticket, errand.charge, ticket)
-        await self._in_transaction(lambda db: ledger.submitted(db, errand.charge, ticket.to_dict()))
+        await self._in_transaction(lambda db: self._record_ticket(db, errand.charge, ticket))
         return ticket
+
+    def _record_ticket(self, db: sqlite3.Connection, charge: int, ticket: Ticket) -> None:
+        """A provider that names a higher price than the table's has that much held, whatever comes of it."""
+        ledger.submitted(db, charge, ticket.to_dict())
+        db.execute("UPDATE charges SET reserved = max(reserved, ?) WHERE id = ?", [ticket.billed_micro or 0, charge])
 
     # Waiting.
 
@@ -262,7 +267,7 @@ class Caller:
         else:  # also one that was asked for long enough
             ledger.uncertain(db, errand.charge, error)
         outcome = outcome_of(error.kind)
-        observe(db, errand, outcome, 0.0, error.retry_after, str(error) if outcome == "disabled" else "")
+        observe(db, errand, outcome, 0.0, error.retry_after, error.what.rstrip(".") if outcome == "disabled" else "")
         if [one for one in cloudtasks.live(db, errand.task.id) if one["id"] != errand.charge]:
             return  # the other of the pair may still bring it
         avoid = (*errand.travel.avoid, errand.provider) if step.avoid or step.go == "resume" else errand.travel.avoid

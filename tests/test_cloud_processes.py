@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from clouds import ASKED, charges, draw, set_budget, spent, stand_in, with_cloud
+from clouds import ASKED, charges, draw, spent, with_cloud
 from studios import ended, wait_for
 
 from models.cards import Catalogue
 from models.cloud.demo import DemoProviders, Fault
+from studio.cloudsetup import CloudSetup
+from studio.providers import place_of
 from studio.store.people import LOCAL
 from studio.studio import Studio
 
@@ -23,16 +25,17 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
-def demos(monkeypatch: pytest.MonkeyPatch) -> Iterator[DemoProviders]:
+def demos() -> Iterator[DemoProviders]:
     demos = DemoProviders(draw)
-    stand_in(monkeypatch, demos)
     yield demos
     demos.close()
 
 
 @contextlib.contextmanager
-def running(folder: Path, shipped: Catalogue) -> Iterator[Studio]:
+def running(folder: Path, shipped: Catalogue, demos: DemoProviders) -> Iterator[Studio]:
+    """A studio with its processes; the demo's keys are in the cloud worker's environment alone."""
     studio = Studio(folder, shipped, engine="scripted:0.3")
+    studio.providers.stand_in({name: place_of(provider) for name, provider in demos.providers.items()}, demos.env)
     try:
         studio.start()
         yield studio
@@ -51,7 +54,7 @@ def test_the_cloud_worker_imports_no_torch_and_no_page() -> None:
 def test_a_busy_studio_sends_the_tail_of_a_job_away_and_scores_what_comes_back(
     demos: DemoProviders, tmp_path: Path, shipped: Catalogue
 ) -> None:
-    with running(tmp_path / "data", shipped) as studio:
+    with running(tmp_path / "data", shipped, demos) as studio:
         assert studio.cloud.worker_pid is None  # the cloud is off, so there is none
         with_cloud(studio, "fal", "together", wait=0.5)
         studio.cloud.configured()
@@ -72,7 +75,7 @@ def test_a_busy_studio_sends_the_tail_of_a_job_away_and_scores_what_comes_back(
 def test_a_worker_that_is_killed_is_started_again_and_collects_what_was_paid_for(
     demos: DemoProviders, tmp_path: Path, shipped: Catalogue
 ) -> None:
-    with running(tmp_path / "data", shipped) as studio:
+    with running(tmp_path / "data", shipped, demos) as studio:
         with_cloud(studio, "fal")
         studio.cloud.is_here = studio.cloud.dispatcher.is_here = lambda card: False
         demos["fal"].faults.append(Fault("slow", seconds=3.0))
@@ -92,7 +95,7 @@ def test_a_worker_that_is_killed_is_started_again_and_collects_what_was_paid_for
 def test_a_page_that_is_stopped_leaves_calls_to_the_next_start_even_when_the_cloud_is_off_by_then(
     demos: DemoProviders, tmp_path: Path, shipped: Catalogue
 ) -> None:
-    with running(tmp_path / "data", shipped) as studio:
+    with running(tmp_path / "data", shipped, demos) as studio:
         with_cloud(studio, "fal")
         studio.cloud.is_here = studio.cloud.dispatcher.is_here = lambda card: False
         demos["fal"].faults.append(Fault("slow", seconds=2.0))
@@ -100,15 +103,12 @@ def test_a_page_that_is_stopped_leaves_calls_to_the_next_start_even_when_the_clo
         wait_for(lambda: [row for row in charges(studio.store) if row["state"] == "submitted"], "the submit")
         studio.settings.set({"cloud.enabled": False}, LOCAL)
     time.sleep(0.5)
-    with running(tmp_path / "data", shipped) as studio:
+    with running(tmp_path / "data", shipped, demos) as studio:
         assert ended(studio, job)["images"][0]["state"] == "drawn"
         wait_for(lambda: studio.cloud.worker_pid is None, "the cloud worker to go")
     assert spent(studio.store) == demos.billed_micro
 
 
-def test_a_key_is_no_part_of_what_the_worker_is_told(studio: Studio, demos: DemoProviders) -> None:
-    from studio.cloudsetup import CloudSetup
-
-    set_budget(studio.store, 1)
+def test_a_key_is_no_part_of_what_the_worker_is_told(demos: DemoProviders) -> None:
     line = CloudSetup("name", ("127.0.0.1", 1), "00", "data").to_line().decode()
     assert not any(key in line for key in demos.env.values())

@@ -244,3 +244,16 @@ def test_a_local_request_never_leaves_however_busy_it_is(studio: Studio, demos: 
     studio.submit({**ASKED, "where": "local", "draft": 2, "keep": 1})
     _looked(studio)
     assert charges(studio.store) == []
+
+
+def test_a_provider_that_names_a_higher_price_has_that_much_held_and_settled(
+    cloudy: Studio, demos: DemoProviders, tmp_path: Path, shipped: Catalogue
+) -> None:
+    with_cloud(cloudy, "bfl")
+    demos["bfl"].faults.append(Fault("drift", factor=2))
+    job = cloudy.submit({**ASKED, "family": "flux2-klein", "tier": "standard", "draft": 1, "keep": 1})["id"]
+    with cloud_worker(tmp_path / "data", shipped):
+        settled_down(cloudy, job)
+    (charge,) = charges(cloudy.store)
+    assert charge["settled"] == demos["bfl"].billed_micro == charge["reserved"] == 2 * charge["expected"]
+    assert charge["told"] == 1
