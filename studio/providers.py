@@ -90,7 +90,7 @@ class Providers:
 
     def child_env(self) -> dict[str, str]:
         """The environment of a process that calls providers: this one's, and in the demo its addresses and keys without any real one."""
-        if not self._demo:
+        if not self._demo_keys:  # no demo, or one that this process was told of: then its environment holds the demo's keys already
             return dict(os.environ)
         real = {name for provider in self._shipped.values() for name in provider.keys}
         return {name: value for name, value in os.environ.items() if name not in real} | self._demo_keys | {DEMO: json.dumps(self._demo)}
