@@ -22,6 +22,7 @@ from models.cards import ModelCard, load_catalogue
 from models.errors import BadInput
 from models.memory import Machine
 from models.training.recipe import Prior, Recipe, SamplePrompt, TrainingError, scaled
+from models.training.shortened import shortened
 from pipelines.training import config, events, failures, presets
 from pipelines.training.__main__ import main
 
@@ -183,7 +184,7 @@ def test_every_picture_is_seen_once_a_round_in_batches_of_one_size():
 
 def settings_of_everything() -> Recipe:
     prior = Prior(kind="output", pictures=2, steps=2, decoys=0.3, others=0.3)
-    return recipe(ema=0.9, prior=prior, caption_dropout=0.2, schedule="cosine", alpha=2.0)
+    return recipe(ema=0.9, prior=prior, caption_dropout=0.2, word_dropout=0.5, schedule="cosine", alpha=2.0)
 
 
 def test_a_resumed_training_ends_with_the_very_weights_of_one_that_ran_through(run, tmp_path):
@@ -596,3 +597,12 @@ def test_two_processes_learn_as_one_with_doubled_accumulation(tmp_path, weights)
     for curve in ("loss", "prior", "validation"):
         assert [step for step, _ in one[curve]] == [step for step, _ in two[curve]] and one[curve]
         assert np.allclose([value for _, value in one[curve]], [value for _, value in two[curve]], rtol=1e-3, atol=1e-5), curve
+
+
+def test_words_left_out_of_a_caption_leave_the_trigger():
+    caption = "a photo of a blue ZUBOT at the beach, cool light"
+    forms = shortened(caption, "zubot", seed=1)
+    assert len(forms) >= 6 and len(set(forms)) == len(forms) and forms == shortened(caption, "zubot", seed=1)
+    assert all("ZUBOT" in form and len(form.split()) < len(caption.split()) for form in forms)
+    assert shortened("zubot", "zubot", seed=1) == ()
+    assert all(shortened("a red mug", "", seed=1))

@@ -35,6 +35,7 @@ from models.training.optimizers import optimizer_of, rate_at
 from models.training.quantise import to_device
 from models.training.recipe import Ask, Example, Job, Tell, TrainingError, scaled
 from models.training.remembering import Remembering, captions_of
+from models.training.shortened import texts_of
 from models.weights import Found, Where, find_model
 
 Ended = Literal["done", "gave way"]
@@ -83,7 +84,7 @@ class Trainer:
         with self._first_alone():
             self.note("Reading the captions.")
             texts = material.read_texts(
-                {"", *captions.all(), *(e.caption for e in examples), *(e.plain for e in examples), *(s.prompt for s in recipe.samples)},
+                {"", *captions.all(), *texts_of(examples, recipe), *(s.prompt for s in recipe.samples)},
                 card, planned, self.where, self.revision, cache, self._between,
             )  # fmt: skip
         dtype = torch.float32 if recipe.precision == "fp32" else torch.bfloat16
