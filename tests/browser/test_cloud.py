@@ -115,7 +115,7 @@ def test_a_request_says_its_price_goes_out_and_its_money_is_told(on, new_page, l
     page.get_by_label("Draft", exact=True).fill("4")
     said = page.locator(".cs-where-said")
     expect(said).to_be_empty()
-    where.get_by_label("Cloud allowed").check(force=True)
+    where.get_by_label("Cloud allowed").check()
     expect(said).to_contain_text(re.compile(r"\$0\.012, 4 pictures by (fal|Replicate) at \$0\.003\. \$[0-9.]+ may still be spent"))
     # Enough to do here that the rest goes away.
     for _ in range(3):
@@ -141,13 +141,13 @@ def test_a_request_says_its_price_goes_out_and_its_money_is_told(on, new_page, l
     assert "settled" in download.value.path().read_text()
     # Settings are reused with where it may be drawn.
     page.get_by_role("tab", name="Preview").click()
-    where.get_by_label("On this machine").check(force=True)
+    where.get_by_label("On this machine").check()
     page.reload()
     expect(where.get_by_label("On this machine")).to_be_checked()
 
 
 def test_budgets_are_set_and_uncertain_charges_resolved(on, new_page, launched, expect):
-    store = Store(launched.data_dir / "studio.db")
+    store = Store(launched.data_dir.with_name(f"{launched.data_dir.name}-demo") / "studio.db")  # a folder of play money
     with store.write() as db:
         ids = [ledger.reserve(db, Charge("local", "fal", "fal-ai/flux/schnell", 3000, job=1, numbers=(1,))) for _ in range(2)]
         for one in ids:

@@ -94,8 +94,7 @@ export class CsForm extends HTMLElement {
       this.field("seed", "Seed", this.seed.input, null, this.seed.element),
       this.wishes.element,
       this.advanced,
-      (this.where.box = this.field("where", "Where", this.where.input, null, this.where.element)),
-      h("div", { class: "cs-send" }, this.alert, this.button),
+      h("div", { class: "cs-send" }, (this.where.box = this.field("where", "Where", this.where.input, null, this.where.element)), this.alert, this.button),
     );
     this.append(this.form);
   }
