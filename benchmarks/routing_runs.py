@@ -344,9 +344,10 @@ class RoundRobin(Router):
 _DEAREST = Offer("", "", 10**12, 1.0, 1.0)
 
 
-def cheapest_in_time(day: Day, policy: Policy, made: Ledger) -> Ledger:
-    """Each picture for as little as it could be had, by one who knew every call of the day: drawn at least as well as `made` has it, and
-    no later where anybody could. A pool of single pictures stands for each provider's calls at a time, which is more than it allows."""
+def cheapest_in_time(day: Day, policy: Policy, made: Ledger, as_good: bool = True) -> Ledger:
+    """Each picture for as little as it could be had, by one who knew every call of the day: no later than `made` has it, where anybody
+    could, and drawn as well; as_good False: that only where the tier is for quality. A pool of single pictures stands for each provider's
+    calls at a time, which is more than it allows."""
     ledger = Ledger(refused=set(made.refused))
     pools = {
         provider.name: [0.0] * (provider.limits.concurrency * max(model.capabilities.batch for model in provider.models.values()))
@@ -364,7 +365,7 @@ def cheapest_in_time(day: Day, policy: Policy, made: Ledger) -> Ledger:
                 continue
             choices = []
             for offer in known[key]:
-                if offer.quality < made.quality[number]:
+                if offer.quality < made.quality[number] and (as_good or policy.tiers[task.tier].rule == "best"):
                     continue
                 start = max(task.at, pools[offer.provider][0])
                 down = day.spell(offer.provider, start)
