@@ -113,11 +113,14 @@ class Caller:
                 loras = await self._in_database(lambda db: lora_addresses(db, errand.draft, _request(db, errand)))
                 webhook = self._engines.webhook(provider)
                 call = await asyncio.to_thread(call_of, errand.draft, provider, model, loras, webhook)
-                if not await self._in_transaction(lambda db: self._begin(db, errand, self._providers.key_source(provider) or "")):
+                source = await asyncio.to_thread(self._providers.key_source, provider)
+                if not await self._in_transaction(lambda db: self._begin(db, errand, source or "")):
                     return None
-                run.ticket = await self._taken(run, await engine.submit(call, deadline))
+            # Before the submit, for some providers answer it only when they have drawn.
             hedging = asyncio.create_task(self._hedge(run, started, share)) if not errand.hedge else None
             try:
+                if run.ticket is None:
+                    run.ticket = await self._taken(run, await engine.submit(call, deadline))
                 with self._engines.hearing(errand.provider, run.ticket.request_id):
                     return await self._collected(run, engine, deadline)
             finally:
@@ -194,11 +197,15 @@ class Caller:
         if route.hedge_after is None:
             return
         await asyncio.sleep(max(0.0, started + route.hedge_after - time.monotonic()))
+        # Not to be torn apart when the first call ends now: what is reserved must be sent or given back.
+        await asyncio.shield(self._send_second(run.errand, share))
+
+    async def _send_second(self, errand: Errand, share: Share) -> None:
         try:
             usable = await asyncio.to_thread(self._providers.usable)
-            second = await self._in_transaction(lambda db: self._reserve_second(db, run.errand, share, usable))
+            second = await self._in_transaction(lambda db: self._reserve_second(db, errand, share, usable))
         except StudioError as error:
-            log.info("charge %d is not hedged: %s", run.errand.charge, error)
+            log.info("charge %d is not hedged: %s", errand.charge, error)
             return
         if second is not None:
             self.start(second)
