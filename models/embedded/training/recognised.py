@@ -56,7 +56,7 @@ def open_shelves(files: list[Path]) -> list[Shelf]:
 
 def train(shelves: list[Shelf], work: Path, steps: int, seed: int, out: Path) -> None:
     torch.manual_seed(seed)
-    made = network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+    made = network().to(memory_format=torch.channels_last)
     kernels = [one for one in made.parameters() if one.ndim == 4 and one.shape[1] > 3]
     rest = [one for one in made.parameters() if not (one.ndim == 4 and one.shape[1] > 3)]
     optimizers = [ConvMuon(kernels, lr=5e-3), torch.optim.AdamW(rest, lr=2e-3, betas=(0.9, 0.95), weight_decay=0.01)]
