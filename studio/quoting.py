@@ -53,10 +53,8 @@ class Quotes:
 
     def of(self, data: Mapping[str, Any], who: Who) -> Json:
         """QUOTE of a request as POST /api/jobs takes it. Raises BadInput for what that would refuse."""
-        _, data = take_placing(data, who)
-        _, data = take_again(data)
-        _, data = take_confirmed(data)
-        request = self._studio.read({**data, "where": "cloud allowed"}, who)
+        asked: Any = take_confirmed(take_again(take_placing(data, who)[1])[1])[1]
+        request = self._studio.read({**asked, "where": "cloud allowed"}, who)
         left = ledger.left(self._store.db, who.name)
         answer = {"able": False, "expected_micro": 0, "at_most_micro": 0, "words": "", "why": "", "left_micro": left, "local_words": ""}
         try:
