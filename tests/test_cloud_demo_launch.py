@@ -70,7 +70,7 @@ def test_play_money_is_set_once_and_counts_for_nothing_without_the_demo(tmp_path
 
 @pytest.fixture
 def launched(tmp_path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    flags = ["--demo-providers", "--data-dir", str(tmp_path / "data"), "--port", "0", "--no-open", "--engine", "scripted:0"]
+    flags = ["--demo-providers", "--data-dir", str(tmp_path / "data"), "--port", "0", "--no-open", "--engine", "scripted:2"]
     process = subprocess.Popen(
         [sys.executable, "launch.py", *flags], cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         env=os.environ | {"FAL_KEY": REAL},
@@ -98,8 +98,11 @@ def test_a_request_goes_round_the_demo_and_comes_back_paid_for(launched, tmp_pat
         assert cloud["demo"] and cloud["enabled"] and cloud["ready"], cloud["why"]
         assert {one["name"] for one in cloud["providers"] if one["usable"]} == {"fal", "replicate", "together", "bfl", "openai"}
         assert client.post("/api/cloud/bfl/test", json={}).json()["tested"]["ok"]
-        asked = {"prompt": "a red mug", "family": "flux1", "tier": "preview", "where": "cloud allowed", "draft": 2, "keep": 1}
-        job = client.post("/api/jobs", json=asked | {"ladder": False}).json()
+        # By script this machine draws any model, so it has to be busy.
+        assert client.post("/api/cloud/settings", json={"wait_seconds": 1}).is_success
+        asked = {"prompt": "a red mug", "family": "flux1", "tier": "preview", "draft": 2, "keep": 1, "ladder": False}
+        assert client.post("/api/jobs", json=asked | {"draft": 20}).is_success
+        job = client.post("/api/jobs", json=asked | {"where": "cloud allowed"}).json()
         done = wait_for(lambda: (now := client.get(f"/api/jobs/{job['id']}").json())["state"] == "done" and now, "the job to be drawn")
         assert len([image for image in done["images"] if image["place"]]) == 2 and done["cost_micro"] > 0
         page, cloud_after = client.get("/").text, client.get("/api/cloud").json()
