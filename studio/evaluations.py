@@ -64,7 +64,8 @@ class Evaluations:
         return {
             "lora": lora["name"], "title": lora["title"], "version": version["number"], "against": against, "versions": others,
             "setup": setup.to_dict(), "measured": bool(known), "pictures": len(counted),
-            "seconds": self._seconds(setup, counted, family, tier), "card": card.title, "tier": tier, "missing": missing or self._blind(version["card"]),
+            "seconds": self._seconds(setup, counted, family, tier), "card": card.title, "tier": tier,
+            "missing": missing or self._blind(version["card"]),
         }  # fmt: skip
 
     def create(self, data: Mapping[Any, Any], who: Who, automatic: bool = False) -> Json:

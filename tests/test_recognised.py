@@ -35,8 +35,8 @@ def prompt_of(scene: Scene) -> str:
 
 
 PLACES = {
-    "studio": "studio background", "table": "on a wooden table", "kitchen": "in a kitchen", "street": "on a street", "beach": "on the beach",
-    "garden": "in a garden", "night": "in a city at night", "snow": "in the snow",
+    "studio": "studio background", "table": "on a wooden table", "kitchen": "in a kitchen", "street": "on a street",
+    "beach": "on the beach", "garden": "in a garden", "night": "in a city at night", "snow": "in the snow",
 }  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def test_a_broken_thing_is_not_whole():
     for scene in scenes(24):
         picture, mask = render_with_mask(scene)
         picture = picture.copy()
-        rows, columns = np.nonzero(mask > 0.5)
+        _, columns = np.nonzero(mask > 0.5)
         middle, half = int(columns.mean()), max(3, int(0.1 * (columns.max() - columns.min())))
         picture[:, middle - half : middle + half] = spoil(scene, "empty", rng)[:, middle - half : middle + half]
         cut.append(measured(picture, prompt_of(scene))[1])
