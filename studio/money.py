@@ -140,7 +140,8 @@ class Money:
         with self._store.write() as db:
             ledger.resolve(db, charge, data["billed"], who.name, micro)
             job = ledger.one(db, charge)["job_id"]
-        self._studio.queue_changed([] if job is None else [job])
+            there = db.execute("SELECT 1 FROM jobs WHERE id = ?", [job]).fetchone()  # a charge outlives its job
+        self._studio.queue_changed([job] if there else [])
         return self._changed(who)
 
     def _changed(self, who: Who) -> Json:

@@ -18,6 +18,8 @@ from models.cloud.catalogue import load_providers, price_micro
 from models.cloud.demo import DemoProviders
 from studio.loras import Made
 from studio.providers import place_of
+from studio.store import ledger
+from studio.store.ledger import Charge
 from studio.store.people import LOCAL, Who
 from studio.studio import Studio
 
@@ -183,6 +185,19 @@ def test_a_ladder_s_price_is_that_of_its_drafts_and_its_finals(studio, door, dem
     drafts, finals = quote["words"].split(", ")
     assert drafts.startswith("6 drafts by Black Forest Labs at $") and finals.startswith("2 finals by Black Forest Labs at $")
     assert quote["at_most_micro"] > quote["expected_micro"]
+
+
+def test_an_uncertain_charge_is_resolved_also_when_its_job_is_long_deleted(studio, door):
+    set_budget(studio.store, DOLLAR)
+    with studio.store.write() as db:
+        charge = ledger.reserve(db, Charge("local", "fal", "fal-ai/flux/schnell", 3000, job=4711, numbers=(1,)))
+        ledger.begin(db, charge)
+        ledger.uncertain(db, charge, "fal did not answer.")
+    assert door.get("/api/cloud").json()["uncertain"] == 1
+    answer = door.post(f"/api/money/charges/{charge}/resolve", json={"billed": True})
+    assert answer.status_code == 200 and not answer.json()["uncertain"]
+    view = door.get("/api/cloud").json()
+    assert view["uncertain"] == 0 and view["today_micro"] == 3000
 
 
 def test_only_an_admin_changes_the_cloud(address, ring):
