@@ -36,12 +36,10 @@ A_PICTURE = Path("draft.png")  # what a final starts from, once there is a draft
 
 @dataclass(frozen=True)
 class Part:
-    """Pictures of one kind: `count` as expected, `most` with every retry. micro: of one."""
+    """Pictures of one kind. micro: of all that are expected; most_micro: with every retry, each as dear as the dearest."""
 
-    name: str
-    count: int
-    most: int
     micro: int
+    most_micro: int
     words: str
 
 
@@ -73,13 +71,13 @@ class Quotes:
             if isinstance(found, str):
                 return answer | {"why": found}
             parts.append(found)
-        expected = sum(part.count * part.micro for part in parts)
+        expected = sum(part.micro for part in parts)
         if left is not None and expected > left:
             return answer | {"why": f"It would cost {dollars(expected)}, and {dollars(left)} may still be spent."}
         return answer | {
             "able": True,
             "expected_micro": expected,
-            "at_most_micro": sum(part.most * part.micro for part in parts),
+            "at_most_micro": sum(part.most_micro for part in parts),
             "words": ", ".join(part.words for part in parts),
         }
 
@@ -110,9 +108,12 @@ class Quotes:
         chosen = route(ask, Here(False), found, cloudhealth.policy(), left, now)
         if chosen.refused:
             return chosen.refused
-        micro, by = _price(chosen, found)
-        kind = name if count == 1 else f"{name}s"
-        return Part(name, count, most, micro, f"{count} {kind} by {by} at {dollars(micro)}")
+        whose = _shares(chosen, found)
+        micro = sum(pictures * price for pictures, price in whose.values())
+        kinds = name if count == 1 else f"{name}s"
+        said = [f"{pictures} {{}}by {by} at {dollars(price)}" for by, (pictures, price) in whose.items()]
+        words = " and ".join(one.format("" if place else f"{kinds} ") for place, one in enumerate(said))
+        return Part(micro, micro + (most - count) * max(price for _, price in whose.values()), words)
 
 
 def _kinds(plan: Plan, request: Request) -> list[tuple[str, Draft, int, int]]:
@@ -127,12 +128,17 @@ def _kinds(plan: Plan, request: Request) -> list[tuple[str, Draft, int, int]]:
     return [("draft", plan.sketch, request.draft, rounds * request.draft), ("final", final, request.keep, rounds * finals)]
 
 
-def _price(chosen: Route, found: tuple[Offer, ...]) -> tuple[int, str]:
-    """Of one picture, the dearest that was chosen; and whose. Where all wait for a place, that of the cheapest that can."""
+def _shares(chosen: Route, found: tuple[Offer, ...]) -> dict[str, tuple[int, int]]:
+    """By what people call a provider: how many pictures, and the price of one. Those that wait for a place are reckoned at the first's, or
+    where all wait, at the cheapest's that can."""
     titles = {offer.provider: offer.name for offer in found}
-    if chosen.shares:
-        micro = max(math.ceil(share.price_micro / share.count) for share in chosen.shares)
-        names = list(dict.fromkeys(titles[share.provider] for share in chosen.shares))
-        return micro, " and ".join(names)
-    able = min((offer for offer in found if not offer.lacks), key=lambda offer: offer.price_micro)
-    return able.price_micro, able.name
+    whose: dict[str, tuple[int, int]] = {}
+    for share in chosen.shares:
+        pictures, price = whose.get(titles[share.provider], (0, 0))
+        whose[titles[share.provider]] = pictures + share.count, max(price, math.ceil(share.price_micro / share.count))
+    if chosen.waiting:
+        able = min((offer for offer in found if not offer.lacks), key=lambda offer: offer.price_micro)
+        name = next(iter(whose), able.name)
+        pictures, price = whose.get(name, (0, able.price_micro))
+        whose[name] = pictures + chosen.waiting, price
+    return whose

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -162,6 +163,12 @@ def test_what_it_would_cost_is_said_before_it_is_sent(studio, door, demos):
     one = price_micro(load_providers()["fal"].model("fal-ai/flux/schnell"), 512, 512, None, 1)
     assert quote["able"] and quote["expected_micro"] == 5 * one == quote["at_most_micro"] and quote["left_micro"] == DOLLAR
     assert quote["words"] == "5 pictures by fal at $0.003"
+    studio.settings.set({"cloud.providers": ["fal", "together"]}, LOCAL)
+    many = door.post("/api/cloud/quote", json=asked | {"draft": 240}).json()
+    parts = re.findall(r"(\d+) (?:pictures )?by \w+ at \$([0-9.]+)", many["words"])
+    assert sum(int(count) for count, _ in parts) == 240, many["words"]
+    assert many["expected_micro"] == sum(int(count) * round(float(price) * 1e6) for count, price in parts)
+    studio.settings.set({"cloud.providers": ["fal"]}, LOCAL)
     assert door.post("/api/cloud/quote", json=asked | {"retries": 2}).json()["at_most_micro"] == 15 * one
     assert refused(door.post("/api/cloud/quote", json=asked | {"draft": 0}), 422)["field"] == "draft"
     nobody = door.post("/api/cloud/quote", json={"prompt": "a red mug", "where": "cloud allowed"}).json()
