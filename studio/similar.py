@@ -151,10 +151,10 @@ class Similar:
         marks = ", ".join("?" * len(prompts))
         return self._store.db.execute(
             f"""SELECT * FROM (SELECT images.*, pins.image_id IS NOT NULL AS pinned, row_number() OVER (PARTITION BY images.prompt ORDER BY
-                pins.image_id IS NULL, images.shown IS NOT 'kept', images.shown IS NOT 'spare', images.stars DESC, images.id DESC) AS place
-                FROM images LEFT JOIN pins ON pins.image_id = images.id
+                pins.image_id IS NULL, images.shown IS NOT 'kept', images.shown IS NOT 'spare', images.stars DESC, images.id DESC)
+                AS standing FROM images LEFT JOIN pins ON pins.image_id = images.id
                 WHERE images.prompt IN ({marks}) AND {seen} AND images.state = 'drawn' AND images.trashed IS NULL)
-            WHERE place = 1 OR pinned""",
+            WHERE standing = 1 OR pinned""",
             [*prompts, *values],
         ).fetchall()
 

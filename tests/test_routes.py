@@ -27,13 +27,13 @@ JOB = {
     "id", "state", "prompt", "tier", "family", "card", "request", "created", "started", "finished", "error", "draft", "keep", "done",
     "step", "steps", "eta", "parent", "images", "person", "shared", "priority", "paused", "not_before", "position",
     "cached", "served", "profile", "profile_version", "ladder", "round", "rounds", "passed", "outcome", "funnel",
-    "template", "template_version", "brand", "loras",
+    "template", "template_version", "brand", "loras", "where", "route", "cost_micro", "expected_micro",
 }  # fmt: skip
 IMAGE = {
     "id", "job", "number", "seed", "state", "width", "height", "url", "thumb", "verdict", "reasons", "kept_by_person", "rank", "scores",
     "tier", "card", "prompt", "created", "parent", "children", "steps", "guidance", "seconds", "rating", "note",
     "tags", "boards", "trashed", "shared", "person", "mine", "served_from", "pinned", "stage", "round", "finished", "comments", "processed",
-    "loras",
+    "loras", "place", "cost_micro",
 }  # fmt: skip
 SCORE = {"dimension", "value", "threshold", "bound", "passed", "hard", "note", "scorer", "version", "percentile", "title", "unit", "better"}
 
