@@ -121,7 +121,8 @@ class BflEngine:
             elif status in ("Error", "Failed"):
                 sick += 1
                 if answer.status < 500 or sick >= SICK_POLLS:  # a 503 may be the task's end, or only the host's bad moment
-                    raise self._over("capacity", f"{self._line.title} could not draw it.", told, ticket, 0)
+                    billed = 0 if answer.status < 500 else None  # a host that is sick may have drawn it all the same
+                    raise self._over("capacity", f"{self._line.title} could not draw it.", told, ticket, billed)
             rhythm.say(STATES.get(status, status.lower()[:40]))
             await rhythm.wait()
 
