@@ -191,7 +191,7 @@ def test_promotion_shows_both_and_a_rollback_takes_it_back(tab, expect):
     expect(page.get_by_text("rolled back to v2 from v3")).to_be_visible()
     expect(page.get_by_text("the <i>glossier</i> one")).to_be_visible()
     page.get_by_role("button", name="Make v3 candidate").click()
-    expect(stands.get_by_text("v3")).to_be_visible()
+    expect(stands.get_by_text("v3", exact=True)).to_be_visible()
 
 
 def test_versions_on_a_slider_and_what_one_was_made_from(tab, expect):
