@@ -121,7 +121,8 @@ def save(drawn: list[Drawn], folder: Path) -> None:
 
 def shipped_megabytes() -> float:
     root = Path(models.embedded.__file__).parent
-    return sum(f.stat().st_size for part in ("checkpoint", "clips") for f in (root / part).rglob("*") if f.is_file()) / 1e6
+    parts = [f for part in ("checkpoint", "clips") for f in (root / part).rglob("*") if f.is_file()]
+    return sum(f.stat().st_size for f in [*parts, *root.glob("*.safetensors")]) / 1e6
 
 
 def main() -> None:
