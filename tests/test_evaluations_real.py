@@ -88,7 +88,7 @@ def test_the_good_one_passes_the_bad_ones_are_caught_and_the_way_back_is_exact(s
 
     strong = judged(studio, 2, 1)
     assert strong["verdict"] == "unfit" and "overtrained" in strong["words"], strong["words"]
-    assert {one["cause"] for one in strong["finding"]["faults"]} >= {"drift", "leak"}
+    assert "leak" in {one["cause"] for one in strong["finding"]["faults"]}
     chance = judged(studio, 3, 1)
     assert chance["verdict"] == "unfit" and "not learnt" in chance["words"], chance["words"]
     with pytest.raises(NotNow):
