@@ -63,3 +63,8 @@ def address(guarded: Studio) -> Iterator[str]:
     """Where `guarded` answers."""
     with served(guarded) as address:
         yield address
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The browser tests come last: Playwright keeps an event loop running in this thread, in which no other can be started."""
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
