@@ -3,7 +3,7 @@
     python -m models.embedded.training.recognised --work DIR              make pictures, train, write recognised.safetensors
     python -m models.embedded.training.recognised --work DIR --measure    what the shipped weights tell, by way of spoiling
 
-About 20 minutes of one core; stopped, it goes on when called again. It learns from renders alone, not from anybody's labels and not from
+About ten minutes of one core; stopped, it goes on when called again. It learns from renders alone, not from anybody's labels and not from
 anything that the project's claims are judged by.
 """
 from __future__ import annotations
