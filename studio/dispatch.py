@@ -22,6 +22,7 @@ from pipelines.offers import MINUTE, Load, offers
 from pipelines.route import Here, Route, Share, route
 from pipelines.tasks import Draft, even_batches
 from studio.calls import ask_of, lora_addresses
+from studio.patrol import Patrol
 from studio.store import cloudhealth, cloudtasks, ledger
 from studio.store.cloudtasks import Travel
 from studio.store.costs import Rates
@@ -65,7 +66,7 @@ class Batch:
 
 
 class Dispatcher:
-    """One thread that looks whenever it is woken, and each second.
+    """One thread that looks whenever it is woken, and each second. What a look that fails had begun is not half done.
 
     funnel: goes on with a job that a provider left nothing of to draw. is_here: whether a card's weights are on this machine. on_sent:
     hears of jobs whose place or words changed.
@@ -76,30 +77,19 @@ class Dispatcher:
         self._funnel, self.is_here, self._on_sent = funnel, is_here, on_sent
         self._looking = threading.Lock()
         self.policy = cloudhealth.policy()
-        self._wake, self._stopping = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="dispatch", daemon=True)
+        self._patrol = Patrol("dispatch", self._turn, PATROL_SECONDS)
 
     def start(self) -> None:
-        self._thread.start()
+        self._patrol.start()
 
     def stop(self) -> None:
-        self._stopping.set()
-        self._wake.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._patrol.stop()
 
     def wake(self) -> None:
-        self._wake.set()
+        self._patrol.wake()
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self.look()
-            except Exception:
-                # A busy database, a bug: the next look may do better, and nothing was half done.
-                log.exception("batches could not be sent to the cloud")
-            self._wake.wait(PATROL_SECONDS)
-            self._wake.clear()
+    def _turn(self) -> None:
+        self.look()
 
     def look(self) -> list[int]:
         """Sends what may go now; the jobs whose place or words changed."""

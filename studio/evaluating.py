@@ -19,6 +19,7 @@ from models.scorers.catalogue import load_scorers
 from pipelines.evaluation import Cell, Setup, cells
 from pipelines.measuring import Seen, measure
 from pipelines.verdicts import scores, told
+from studio.patrol import Patrol
 from studio.store import evaluations, loras
 from studio.store.evaluations import Row
 from studio.store.jobs import NotNow
@@ -41,23 +42,18 @@ class Evaluator:
 
     def __init__(self, studio: Studio, wished: Callable[[], None]) -> None:
         self._studio, self._store, self._wished = studio, studio.store, wished
-        self._woken, self._stopped = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="evaluator", daemon=True)
+        self._patrol = Patrol("evaluator", self._look, PATROL_SECONDS)
         self._lock = threading.Lock()
 
     def start(self) -> None:
-        self._thread.start()
-        self.wake()
+        self._patrol.start()
 
     def stop(self) -> None:
-        self._stopped.set()
-        self._woken.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._patrol.stop()
 
     def wake(self) -> None:
         """To be called when a job has changed, the worker has looked at something, or a training has ended."""
-        self._woken.set()
+        self._patrol.wake()
 
     def advance(self, evaluation: int) -> None:
         """Goes on with an evaluation as far as it can by now."""
@@ -101,25 +97,16 @@ class Evaluator:
 
     # How it is done.
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            self._woken.wait(PATROL_SECONDS)
-            self._woken.clear()
-            try:
-                if not self._stopped.is_set():
-                    self._wished()
-                for evaluation in evaluations.running(self._store) if not self._stopped.is_set() else ():
-                    self._go_on(evaluation)
-            except Exception:
-                if self._stopped.is_set():  # the store was closed meanwhile
-                    return
-                log.exception("the evaluations could not be seen to")
+    def _look(self) -> None:
+        self._wished()
+        for evaluation in evaluations.running(self._store):
+            self._go_on(evaluation)
 
     def _go_on(self, evaluation: int) -> None:
         try:
             self.advance(evaluation)
         except Exception as error:
-            if self._stopped.is_set():
+            if self._patrol.ending:  # the store was closed meanwhile
                 return
             # One that a bug stops must not stop the others, nor come up for ever.
             log.exception("evaluation %d did not go on", evaluation)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from models.errors import StudioError
 from models.scorers.catalogue import load_scorers
 from pipelines.experiments import Arm, Choice, Design, Finding, Pair, compare
+from studio.patrol import Patrol
 from studio.store import experiments
 from studio.store.db import now
 from studio.store.experiments import Drawn
@@ -39,24 +40,19 @@ class Experimenter:
     def __init__(self, studio: Studio) -> None:
         self._studio, self._store = studio, studio.store
         self._dimensions = load_scorers()
-        self._woken, self._stopped = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="experimenter", daemon=True)
+        self._patrol = Patrol("experimenter", self._look, PATROL_SECONDS)
         self._lock = threading.Lock()
         self._known: dict[int, tuple[tuple[object, ...], Finding]] = {}
 
     def start(self) -> None:
-        self._thread.start()
-        self.wake()
+        self._patrol.start()
 
     def stop(self) -> None:
-        self._stopped.set()
-        self._woken.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._patrol.stop()
 
     def wake(self) -> None:
         """To be called when a job has changed, or somebody has voted."""
-        self._woken.set()
+        self._patrol.wake()
 
     def design(self, row: sqlite3.Row) -> Design:
         return self.read(experiments.design_json(self._store, row["id"], row["version"]))
@@ -118,18 +114,15 @@ class Experimenter:
 
     # How it is done.
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            self._woken.wait(PATROL_SECONDS)
-            self._woken.clear()
-            for experiment in experiments.under_way(self._store) if not self._stopped.is_set() else ():
-                try:
-                    self.advance(experiment)
-                except Exception:
-                    if self._stopped.is_set():  # the store was closed meanwhile
-                        return
-                    # One that a bug stops must not stop the others; it is tried again with the next news.
-                    log.exception("experiment %d did not go on", experiment)
+    def _look(self) -> None:
+        for experiment in experiments.under_way(self._store):
+            try:
+                self.advance(experiment)
+            except Exception:
+                if self._patrol.ending:  # the store was closed meanwhile
+                    return
+                # One that a bug stops must not stop the others; it is tried again with the next news.
+                log.exception("experiment %d did not go on", experiment)
 
     def _decide(self, row: sqlite3.Row, again: bool) -> bool:
         """Ends a running experiment, or asks for more pairs; whether anything changed."""
