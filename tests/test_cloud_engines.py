@@ -270,13 +270,16 @@ def test_a_long_wait_goes_back_to_who_may_choose_another():
 # Polling and fetching.
 
 
-@pytest.mark.parametrize("name", QUEUES)
-@pytest.mark.parametrize("moment", ["poll", pytest.param("result", marks=SLOW), "download"])
-@pytest.mark.parametrize("kind", ["reset", *(pytest.param(one, marks=SLOW) for one in QUESTIONED)])
-def test_questions_are_asked_again_and_nothing_is_ordered_twice(name, moment, kind):
-    if kind == "damaged" and moment != "download":
-        pytest.skip("only pictures are damaged")
+MET = [
+    pytest.param(kind, moment, marks=() if kind == "reset" and moment != "result" else SLOW)
+    for kind in ("reset", *QUESTIONED)
+    for moment in (("download",) if kind == "damaged" else ("poll", "result", "download"))
+]
 
+
+@pytest.mark.parametrize("name", QUEUES)
+@pytest.mark.parametrize(("kind", "moment"), MET)
+def test_questions_are_asked_again_and_nothing_is_ordered_twice(name, kind, moment):
     async def body(demo, engine, transport):
         _, result = await drawn(engine, transport, order(demo), 20)
         assert result.pictures[0] is not None and posts(demo) == 1

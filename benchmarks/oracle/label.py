@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from benchmarks.oracle import HERE, WEIGHTS, Oracle, agrees, labelled
@@ -28,7 +29,6 @@ from models.embedded.world import COLOURS, OBJECTS, SCENES
 
 NAMES = {"object": OBJECTS, "colour": tuple(COLOURS), "scene": SCENES}
 CELL, TEXT, AREA = 200, 32, 256 * 256  # pixels
-ON_RENDERS = {"object": 0.483, "colour": 0.649, "scene": 0.9, "clear": 0.138}  # what `train` set
 TRIED = {  # thresholds of each head
     "object": (0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99), "colour": (0.5, 0.65, 0.8, 0.9), "scene": (0.5, 0.6, 0.7, 0.8, 0.9),
     "clear": (0.01, 0.02, 0.03, 0.05, 0.1, 0.14, 0.2),
@@ -124,19 +124,21 @@ def set_thresholds(file: Path = WEIGHTS, folder: Path = HERE) -> dict[str, float
     weights stay as they are, learned from renders alone.
     """
     rows = labelled(folder, "thresholds")
-    readings = Oracle.load(file).read([Image.open(folder / "labelled" / row["file"]) for row in rows])
+    oracle = Oracle.load(file)
+    with safe_open(file, "pt") as stored:
+        on_renders = stored.metadata()["on_renders"]
+    rendered = json.loads(on_renders)
+    readings = oracle.read([Image.open(folder / "labelled" / row["file"]) for row in rows])
     sure = {head: np.array([reading.confidence[head] for reading in readings]) for head in TRIED}
     unclear = np.array([isinstance(row["seen"], str) for row in rows])
-    oracle = Oracle.load(file)
 
     def fit(levels: tuple[float, ...]) -> tuple[float, float]:
         called = np.any([sure[head] < level for head, level in zip(TRIED, levels, strict=True)], axis=0)
-        return float(np.mean(unclear == called)), -sum(abs(ON_RENDERS[head] - level) for head, level in zip(TRIED, levels, strict=True))
+        return float(np.mean(unclear == called)), -sum(abs(rendered[head] - level) for head, level in zip(TRIED, levels, strict=True))
 
     best = max(itertools.product(*TRIED.values()), key=fit)
     oracle.thresholds |= dict(zip(TRIED, best, strict=True))
-    weights = load_file(file)
-    save_file(weights, file, metadata={"thresholds": json.dumps(oracle.thresholds)})
+    save_file(load_file(file), file, metadata={"thresholds": json.dumps(oracle.thresholds), "on_renders": on_renders})
     called = np.array([any(reading.confidence[head] < oracle.thresholds[head] for head in TRIED) for reading in readings])
     print("thresholds", oracle.thresholds)
     missed, false = np.sum(~called & unclear), np.sum(called & ~unclear)

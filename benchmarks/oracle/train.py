@@ -76,7 +76,8 @@ def main() -> None:
 
 def keep(net: OracleNet, thresholds: dict[str, float], file: Path) -> None:
     weights = {name: value.half() if value.is_floating_point() else value for name, value in net.state_dict().items()}
-    save_file(weights, file, metadata={"thresholds": json.dumps(thresholds)})
+    told = json.dumps(thresholds)
+    save_file(weights, file, metadata={"thresholds": told, "on_renders": told})
     print(f"{file}: {file.stat().st_size / 1e6:.2f} MB", flush=True)
 
 

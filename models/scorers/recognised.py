@@ -2,8 +2,9 @@
 place that were asked for, and the object whole.
 
 A small residual network that ships with the family (`models/embedded/recognised.safetensors`), trained by
-`models/embedded/training/recognised.py` on renders of its own, nearly half of them spoiled. Where a contrast of CLIPs says which wording fits
-best, this says whether it could be told at all: a chair in pieces still fits "a chair" better than any other word. It knows no other world.
+`models/embedded/training/recognised.py` on renders of its own, nearly half of them spoiled. Where a contrast of CLIPs says which wording
+fits best, this says whether it could be told at all: a chair in pieces still fits "a chair" better than any other word. It knows no other
+world.
 torch is imported when it first measures.
 """
 

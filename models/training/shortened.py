@@ -6,6 +6,7 @@ of other trainers, https://github.com/kohya-ss/sd-scripts, for sentences).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 import numpy as np
 
@@ -15,6 +16,7 @@ VARIANTS = 12  # of a caption: each is read by the text encoders once
 LEAST = 0.2  # the smallest share of words that a variant leaves out, on average; the largest is all of them
 
 
+@lru_cache(maxsize=4096)  # asked for every row of every step
 def shortened(caption: str, trigger: str, seed: int) -> tuple[str, ...]:
     """The different shorter forms of a caption, the same in every run; every word of it that holds the trigger stays. () where nothing
     can be left out. Without a trigger at least one word stays."""
