@@ -43,6 +43,21 @@ def test_a_catalogue_is_read_mended_by_leaving_out_and_drawn(batch_tab, launched
     assert rows["rows"] == 2
 
 
+def test_what_is_begun_before_the_list_has_come_stays(new_page, expect):
+    page, held = new_page(), []
+    page.route("**/api/batches", lambda route: held.append(route))
+    page.evaluate("document.querySelector('#cs-tab-batch-button').click()")
+    page.get_by_role("button", name="From a catalogue").click()
+    page.set_input_files("#cs-b-file", files=[{"name": "autumn.csv", "mimeType": "text/csv", "buffer": GOODS}])
+    expect(page.locator(".cs-b-table tbody tr")).to_have_count(3)
+    assert len(held) == 1
+    with page.expect_response("**/api/batches"):
+        held.pop().continue_()
+    expect(page.locator(".cs-b-list")).to_be_visible()
+    page.wait_for_timeout(200)  # what must not happen cannot be waited for
+    expect(page.locator(".cs-b-table tbody tr")).to_have_count(3)
+
+
 def test_variations_are_proposed_changed_drawn_and_won_around(batch_tab, expect):
     page = batch_tab(width=400)
     page.get_by_role("button", name="Ad variants").click()

@@ -24,6 +24,20 @@ def drawn(launched, experiment: int, pairs: int) -> dict:
     return now
 
 
+def test_a_design_begun_before_the_list_has_come_stays(new_page, expect):
+    page, held = new_page(1600, 1000), []
+    page.route("**/api/experiments", lambda route: held.append(route))
+    visit(page, expect)
+    page.get_by_role("button", name="New experiment").first.click()
+    assert len(held) == 1
+    with page.expect_response("**/api/experiments"):
+        held.pop().continue_()
+    page.get_by_label("Title").fill("Begun early")
+    page.wait_for_timeout(200)  # what must not happen cannot be waited for
+    expect(page.get_by_label("Title")).to_have_value("Begun early")
+    expect(page.get_by_label("Title")).to_be_visible()
+
+
 def test_a_design_is_written_told_its_cost_and_run_to_its_answer(new_page, launched, expect):
     page = new_page(1600, 1000)
     visit(page, expect)

@@ -72,7 +72,7 @@ export class CsBatch extends HTMLElement {
     }
     this.wrong.textContent = "";
     this.draw();
-    if (this.chosen) return;
+    if (this.shown) return; // what a person has begun stays, also when the list is asked for again
     if (this.batches.length) this.open(this.batches[0].id);
     else this.begin();
   }
@@ -108,7 +108,12 @@ export class CsBatch extends HTMLElement {
   }
 
   open(id) {
-    this.show(new OneBatch(id, { vary: (plan, title) => this.vary(plan, title), again: (start) => this.begin(start), gone: () => ((this.chosen = null), this.load()) }), id);
+    this.show(new OneBatch(id, { vary: (plan, title) => this.vary(plan, title), again: (start) => this.begin(start), gone: () => this.gone() }), id);
+  }
+
+  gone() {
+    this.chosen = this.shown = null;
+    this.load();
   }
 
   /** again: an earlier batch's rows and setup to begin with. */

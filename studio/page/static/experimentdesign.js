@@ -21,11 +21,13 @@ export class Design {
   constructor({ saved, started }) {
     Object.assign(this, { saved, started, templates: [], known: {}, experiment: null });
     this.plan = debounced(() => this.ask(), PLAN_MS);
+    this.learned = new Promise((told) => (this.tell = told));
     this.build();
   }
 
+  /** From the moment it is asked for, also while it is not seen yet. */
   get open() {
-    return !this.element.hidden;
+    return Boolean(this.opening);
   }
 
   /** Whether they go without saving. */
@@ -84,12 +86,13 @@ export class Design {
   learn({ dimensions }) {
     this.dimensions = dimensions.filter((one) => one.argument === "none");
     fill(this.dimension, this.dimensions.map(({ name, title, generic }) => [name, generic ? title : `${title} (where the profile asks for it)`]));
+    this.tell();
   }
 
   /** Opens a draft, or a new design where there is none. */
   async start(experiment) {
     const turn = (this.opening = {});
-    const [profiles, templates] = await Promise.all([api.profiles(), api.templates()]);
+    const [profiles, templates] = await Promise.all([api.profiles(), api.templates(), this.learned]);
     if (this.opening !== turn) return;
     this.experiment = experiment;
     this.templates = templates.templates;

@@ -51,12 +51,13 @@ export class CsExperiments extends HTMLElement {
   async load() {
     if (this.loading) return;
     this.loading = true;
+    const turn = this.turn;
     try {
       this.facts = await api.experiments();
       this.wrong.textContent = "";
       this.design.learn(this.facts);
       this.fill();
-      if (this.design.open) return;
+      if (this.design.open || this.turn !== turn) return; // somebody has begun or chosen something meanwhile
       const ids = this.facts.experiments.map(({ id }) => id);
       const id = ids.includes(this.chosen) ? this.chosen : ids[0];
       if (id === undefined) this.show(null);
@@ -99,6 +100,7 @@ export class CsExperiments extends HTMLElement {
 
   begin() {
     if (this.design.open && this.design.edited && !this.design.leave()) return;
+    this.turn = {}; // what is on its way is not shown over it
     this.chosen = null;
     this.mark();
     this.empty.hidden = true;
