@@ -22,7 +22,7 @@ from models.cards import ModelCard, load_catalogue
 from models.errors import BadInput
 from models.memory import Machine
 from models.training.recipe import Prior, Recipe, SamplePrompt, TrainingError, scaled
-from models.training.shortened import shortened
+from models.training.wording import reworded, shortened
 from pipelines.training import config, events, failures, presets
 from pipelines.training.__main__ import main
 

@@ -120,6 +120,8 @@ _EXTRAS = (
     "ultra detailed", "clean look", "modern design", "great for ads", "instagram post", "website header", "eye level",
     "front view", "full color", "vivid", "isolated product", "single object", "only one item", "no people",
 )
+# Clauses on how anything may be shown, whatever it is and wherever it stands in the frame.
+MANNERS: tuple[str, ...] = (*(words for wordings in _LIGHTS.values() for words in wordings), *_EXTRAS)
 # Words people use in prompts that no table above needs; known to the tokenizer so that they are never "unknown".
 _COMMON = (
     "a an the on in of with and at by for to from front next near behind below above under over beside between this that is are it its as "

@@ -4,7 +4,9 @@ place that were asked for, and the object whole.
 A small residual network that ships with the family (`models/embedded/recognised.safetensors`), trained by
 `models/embedded/training/recognised.py` on renders of its own, nearly half of them spoiled. Where a contrast of CLIPs says which wording
 fits best, this says whether it could be told at all: a chair in pieces still fits "a chair" better than any other word. It knows no other
-world.
+world. A picture is looked at in several views (two sizes, each also mirrored) and their answers are averaged, as
+https://arxiv.org/abs/1409.1556 (section 3.2) does: one view alone lets about a third more through that is not plainly there.
+
 torch is imported when it first measures.
 """
 
@@ -31,7 +33,9 @@ if TYPE_CHECKING:
 WEIGHTS = Path(__file__).parent.parent / "embedded" / "recognised.safetensors"
 HEADS: dict[str, tuple[str, ...]] = {"object": OBJECTS, "colour": tuple(COLOURS), "scene": SCENES}
 WHOLE = sum(len(names) for names in HEADS.values())  # the place of the last logit: one whole object in one place
-AREA = 128 * 128  # pixels that every picture is brought to, its shape kept
+KEYS = (*((head, name) for head, names in HEADS.items() for name in names), ("", "whole"))  # what the logits are of, in their order
+AREA = 128 * 128  # pixels of the pictures that it was trained on
+AREAS = (AREA, 160 * 160)  # that every picture is brought to, its shape kept; whether a thing is whole shows in the first alone
 BATCH = 16
 WIDTHS, DEPTHS, HIDDEN = (32, 48, 80, 96), (1, 1, 2, 1), 96
 
@@ -47,7 +51,7 @@ class Recognised:
         self._missing = "" if embedded else f"The classifier knows the embedded model's world only, not pictures of {title}."
         if embedded and not weights.is_file():
             self._missing = f"{weights.name} is missing. Install the studio again."
-        self.version = "" if self._missing else fingerprint(weights)
+        self.version = "" if self._missing else f"{fingerprint(weights)}-{2 * len(AREAS)}views"
         self._network: Any = None
 
     def score(self, pictures: Sequence[Image], context: ScoreContext) -> list[list[Score]]:
@@ -74,25 +78,29 @@ class Recognised:
 
         if self._network is None:
             self._network = load(self._weights)
-        small = [shrunk(picture) for picture in pictures]
-        rows: list[dict[tuple[str, str], float]] = [{} for _ in pictures]
-        for shape in sorted({one.shape for one in small}):
-            same = [place for place, one in enumerate(small) if one.shape == shape]
-            for start in range(0, len(same), BATCH):
-                places = same[start : start + BATCH]
-                with torch.inference_mode():
-                    logits = self._network(torch.stack([small[place] for place in places]))
-                for place, answer in zip(places, logits, strict=True):
-                    rows[place] = _named(answer)
-        return rows
+        rows: list[dict[tuple[str, str], list[float]]] = [{} for _ in pictures]
+        for area in AREAS:
+            small = [shrunk(picture, area) for picture in pictures]
+            for shape in sorted({one.shape for one in small}):
+                same = [place for place, one in enumerate(small) if one.shape == shape]
+                for start in range(0, len(same), BATCH):
+                    places = same[start : start + BATCH]
+                    view = torch.stack([small[place] for place in places])
+                    with torch.inference_mode():
+                        probabilities = (_probabilities(self._network(view)) + _probabilities(self._network(view.flip(3)))) / 2
+                    for place, answer in zip(places, probabilities.tolist(), strict=True):
+                        for key, value in zip(KEYS, answer, strict=True):
+                            if area == AREA or key != ("", "whole"):
+                                rows[place].setdefault(key, []).append(value)
+        return [{key: sum(views) / len(views) for key, views in row.items()} for row in rows]
 
 
-def shrunk(picture: Image) -> torch.Tensor:
-    """(3, height, width) in -1..1, of about AREA pixels, both sides multiples of 16."""
+def shrunk(picture: Image, area: int = AREA) -> torch.Tensor:
+    """(3, height, width) in -1..1, of about `area` pixels, both sides multiples of 16."""
     import torch
     from PIL import Image
 
-    scale = (AREA / (picture.width * picture.height)) ** 0.5
+    scale = (area / (picture.width * picture.height)) ** 0.5
     size = (max(1, round(picture.width * scale / 16)) * 16, max(1, round(picture.height * scale / 16)) * 16)
     pixels = np.array(picture.convert("RGB").resize(size, Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC))
     return torch.from_numpy(pixels).permute(2, 0, 1).float() / 127.5 - 1
@@ -139,12 +147,9 @@ def load(file: Path) -> nn.Module:
     return made.eval().requires_grad_(False)
 
 
-def _named(logits: torch.Tensor) -> dict[tuple[str, str], float]:
-    """One picture's logits as probabilities by (head, name), and ("", "whole")."""
-    found = {("", "whole"): float(logits[WHOLE].sigmoid())}
-    start = 0
-    for head, names in HEADS.items():
-        for name, share in zip(names, logits[start : start + len(names)].softmax(0).tolist(), strict=True):
-            found[head, name] = share
-        start += len(names)
-    return found
+def _probabilities(logits: torch.Tensor) -> torch.Tensor:
+    """(B, WHOLE + 1) logits -> probabilities in the order of `KEYS`."""
+    import torch
+
+    heads = torch.split(logits[:, :WHOLE], [len(names) for names in HEADS.values()], 1)
+    return torch.cat([*(head.softmax(1) for head in heads), logits[:, WHOLE:].sigmoid()], 1)

@@ -16,7 +16,7 @@ from models.training.adapter import Adapter
 from models.training.families import Family, shifted
 from models.training.material import Sample
 from models.training.recipe import Recipe
-from models.training.shortened import shortened
+from models.training.wording import form_of
 
 SIGMAS = (0.1, 0.25, 0.5, 0.75, 1.0)  # of the validation loss
 
@@ -54,24 +54,20 @@ class Flow:
     """The losses of one transformer under one adapter."""
 
     def __init__(
-        self, family: Family, adapter: Adapter, recipe: Recipe, texts: Mapping[str, Embeddings], device: torch.device
+        self, family: Family, adapter: Adapter, recipe: Recipe, texts: Mapping[str, Embeddings], device: torch.device,
+        embedded: bool = False,
     ) -> None:
         self.family, self.adapter, self.recipe, self.device = family, adapter, recipe, device
-        self._texts = texts
+        self._texts, self._embedded = texts, embedded
         self._scheduler: Any = family.pipe.scheduler.config
 
     def concept(self, samples: Sequence[Sample], rng: np.random.Generator) -> torch.Tensor:
         """Mean squared error of the velocity noise - x0 at z = (1 - s) x0 + s noise (https://arxiv.org/abs/2209.03003)."""
-        captions = ["" if rng.random() < self.recipe.caption_dropout else self._caption(sample, rng) for sample in samples]
+        recipe = self.recipe
+        captions = ["" if rng.random() < recipe.caption_dropout else form_of(s.caption, recipe, self._embedded, rng) for s in samples]
         clean, noise, sigma = self._drawn(samples, rng)
         found = self._velocity(clean, noise, sigma, captions)
         return (found - self.family.pack(noise - clean).float()).square().mean()
-
-    def _caption(self, sample: Sample, rng: np.random.Generator) -> str:
-        if not self.recipe.word_dropout or rng.random() >= self.recipe.word_dropout:
-            return sample.caption
-        forms = shortened(sample.caption, self.recipe.trigger, self.recipe.seed) or (sample.caption,)
-        return forms[int(rng.integers(len(forms)))]
 
     def prior(self, samples: Sequence[Sample], captions: Sequence[str], rng: np.random.Generator) -> torch.Tensor:
         """The same where the trigger is absent, or the distance to what the base answers there."""

@@ -35,7 +35,7 @@ from models.training.optimizers import optimizer_of, rate_at
 from models.training.quantise import to_device
 from models.training.recipe import Ask, Example, Job, Tell, TrainingError, scaled
 from models.training.remembering import Remembering, captions_of
-from models.training.shortened import texts_of
+from models.training.wording import texts_of
 from models.weights import Found, Where, find_model
 
 Ended = Literal["done", "gave way"]
@@ -84,7 +84,7 @@ class Trainer:
         with self._first_alone():
             self.note("Reading the captions.")
             texts = material.read_texts(
-                {"", *captions.all(), *texts_of(examples, recipe), *(s.prompt for s in recipe.samples)},
+                {"", *captions.all(), *texts_of(examples, recipe, card.embedded), *(s.prompt for s in recipe.samples)},
                 card, planned, self.where, self.revision, cache, self._between,
             )  # fmt: skip
         dtype = torch.float32 if recipe.precision == "fp32" else torch.bfloat16
@@ -108,7 +108,7 @@ class Trainer:
             self.adapter.assist(material.adapter_file(recipe.training_adapter, self.where))
         if recipe.gradient_checkpointing:
             pipe.transformer.enable_gradient_checkpointing()
-        self.flow = Flow(self.family, self.adapter, recipe, texts, self.device)
+        self.flow = Flow(self.family, self.adapter, recipe, texts, self.device, card.embedded)
         self._divide(samples)
         self.remembering = Remembering(recipe, captions, self.learnt, remembered) if recipe.prior.kind != "none" else None
         self.optimizer = optimizer_of(list(self.adapter.weights.values()), recipe)
