@@ -21,6 +21,7 @@ from PIL import Image, ImageDraw
 from models.cards import ModelCard, load_catalogue
 from models.errors import BadInput
 from models.memory import Machine
+from models.scorers.contrast import named
 from models.training.recipe import Prior, Recipe, SamplePrompt, TrainingError, scaled
 from models.training.wording import reworded, shortened
 from pipelines.training import config, events, failures, presets
@@ -184,7 +185,7 @@ def test_every_picture_is_seen_once_a_round_in_batches_of_one_size():
 
 def settings_of_everything() -> Recipe:
     prior = Prior(kind="output", pictures=2, steps=2, decoys=0.3, others=0.3)
-    return recipe(ema=0.9, prior=prior, caption_dropout=0.2, word_dropout=0.5, schedule="cosine", alpha=2.0)
+    return recipe(ema=0.9, prior=prior, caption_dropout=0.2, word_dropout=0.5, rewording=0.5, schedule="cosine", alpha=2.0)
 
 
 def test_a_resumed_training_ends_with_the_very_weights_of_one_that_ran_through(run, tmp_path):
@@ -606,3 +607,14 @@ def test_words_left_out_of_a_caption_leave_the_trigger():
     assert all("ZUBOT" in form and len(form.split()) < len(caption.split()) for form in forms)
     assert shortened("zubot", "zubot", seed=1) == ()
     assert all(shortened("a red mug", "", seed=1))
+
+
+def test_a_caption_in_other_words_asks_for_the_same_thing():
+    caption = "qriso style, a Teal bottle in the snow"
+    forms = reworded(caption, "qriso", seed=1)
+    assert len(forms) >= 6 and len(set(forms)) == len(forms) and forms == reworded(caption, "qriso", seed=1)
+    asked = {"object": "bottle", "colour": "teal", "scene": "snow"}
+    assert all(form.startswith("qriso style, a ") and named(form).items() >= asked.items() for form in forms)
+    assert any("light" in form for form in forms)
+    assert all("mug" in form for form in reworded("a red mug", "mug", seed=1))  # a trigger that is one of those words stays
+    assert any(form.startswith("nothing known") for form in reworded("nothing known", "", seed=1))
