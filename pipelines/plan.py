@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from pipelines.request import LoraChoice, PictureId, Request
 
 
+A_PICTURE = Path("draft.png")  # stands for a draft that is not there yet
+
+
 @dataclass(frozen=True)
 class Chosen:
     """A draft that is to be finished: its number, its seed, its file, and the batch it was drawn in."""
@@ -55,6 +58,13 @@ class Plan:
     def cards(self) -> tuple[str, ...]:
         """Every model that draws for it."""
         return tuple(dict.fromkeys([self.sketch.card, self.final.card] if self.sketch else [self.final.card]))
+
+    @property
+    def finishing(self) -> Draft:
+        """The batch of its finals as it will be, once there is a draft that they start from."""
+        if self.promotion not in ("img2img", "reference"):
+            return self.final
+        return replace(self.final, spec=replace(self.final.spec, image=A_PICTURE))
 
     def first(self, seeds: Sequence[int]) -> list[Draft]:
         """The batches of the first round; candidates are numbered from 1."""

@@ -64,10 +64,10 @@ class Cloud:
         """
         if request.where == "local" or self.is_here(card):
             return False
-        drafts = [batch for batch in (plan.sketch, plan.final) if batch is not None and batch.card == card.name]
-        for batch in drafts:
-            first = len(request.seeds) if batch is (plan.sketch or plan.final) else request.keep
-            self.dispatcher.require(batch, first, request, who)
+        finals = request.keep if plan.sketch else len(request.seeds)
+        for batch, count in ((plan.sketch, len(request.seeds)), (plan.finishing, finals)):
+            if batch is not None and batch.card == card.name:
+                self.dispatcher.require(batch, count, request, who)
         return True
 
     def away(self, plan: Plan, request: Request) -> list[str]:

@@ -283,7 +283,7 @@ class Dispatcher:
         if not self._settings.get("cloud.enabled"):
             return NO_CALLS
         plan = json.loads(row["plan"]) if row["plan"] else None
-        if plan and plan["promotion"] == "same-noise" and here.able:
+        if plan and plan["promotion"] == "same-noise":
             return SAME_NOISE
         if travel.home and here.able:
             return "Providers were asked for it in vain."

@@ -7,8 +7,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from models.errors import StudioError
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from studio.studio import Studio
 
 Json = dict[str, Any]
-A_PICTURE = Path("draft.png")  # what a final starts from, once there is a draft
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ class Quotes:
             return "The cloud is switched off."
         if left is None:
             return "No budget is set."
-        if plan.promotion == "same-noise" and self._here(plan):
+        if plan.promotion == "same-noise":
             return SAME_NOISE
         return cloudtasks.stays(self._store.db, who.name, None, request.to_dict())
 
@@ -122,10 +120,7 @@ def _kinds(plan: Plan, request: Request) -> list[tuple[str, Draft, int, int]]:
     if plan.sketch is None:
         return [("picture", plan.final, request.draft, rounds * request.draft)]
     finals = math.ceil(request.keep * plan.goal.finals)
-    final = plan.final
-    if plan.promotion in ("img2img", "reference"):
-        final = replace(final, spec=replace(final.spec, image=A_PICTURE))
-    return [("draft", plan.sketch, request.draft, rounds * request.draft), ("final", final, request.keep, rounds * finals)]
+    return [("draft", plan.sketch, request.draft, rounds * request.draft), ("final", plan.finishing, request.keep, rounds * finals)]
 
 
 def _shares(chosen: Route, found: tuple[Offer, ...]) -> dict[str, tuple[int, int]]:

@@ -15,7 +15,7 @@ from models.errors import BadInput, NotFound
 from models.weights import find_weights, weights_found
 from pipelines.fields import text, whole
 from pipelines.plan import Plan, plan_for
-from pipelines.promote import promotion
+from pipelines.promote import from_files, promotion
 from pipelines.request import DRAFT_LIMIT, PictureId, Request
 from pipelines.tasks import Draft
 from studio import files, lorafolder
@@ -215,6 +215,8 @@ class Studio:
             request, self.catalogue, lambda image: self._start_picture(image, who, "image"),
             lambda lora: self.loras.file(lora.name, lora.version, who), again=again,
         )  # fmt: skip
+        if plan.promotion == "same-noise" and self.cloud.away(plan, request):
+            plan = from_files(plan, self.catalogue.card(plan.final.card))
         if request.likeness is not None:
             self._start_picture(request.likeness, who, "likeness")
         if request.parent is not None:
@@ -236,7 +238,8 @@ class Studio:
         if row["stage"] == "draft":  # as it was drawn, not as it would have been finished
             asked |= {"tier": row["tier"], "steps": row["steps"], "guidance": row["guidance"], "prompt": row["prompt"]}
         made = Request.from_dict(asked, self.catalogue, profiles=self.profiles.names(), loras=self.loras.names(who))
-        return self._queue(promotion(made, image, row["seed"], to_tier, self.catalogue, count), who)
+        elsewhere = self._noise_is_away(row, made, to_tier)
+        return self._queue(promotion(made, image, row["seed"], to_tier, self.catalogue, count, elsewhere), who)
 
     def cancel(self, job: int, who: Who = LOCAL) -> Json:
         """Stops a job within one step; an admin anybody's. The job as they may see it. Raises NotFound, NotNow."""
@@ -333,6 +336,12 @@ class Studio:
             images.image_row(self.store, image, who)
         except NotFound as error:
             raise BadInput(field, error.what, error.why, "Choose one from the history.") from error
+
+    def _noise_is_away(self, row: sqlite3.Row, request: Request, tier: str) -> bool:
+        """Whether a picture, taken to `tier`, cannot be drawn by its seed: a provider drew it, or is the one who would."""
+        family = self.catalogue.family(request.family)
+        away = request.where != "local" and tier in family.tiers and not self.cloud.is_here(self.catalogue.card(family.tiers[tier].card))
+        return bool(row["place"]) or away
 
     def _card_is_here(self, card: ModelCard) -> bool:
         return self.scripted or weights_found(card, self.shelf.where) is not None
