@@ -16,6 +16,7 @@ from studios import wait_for
 
 from models.cards import Catalogue
 from models.cloud.demo import DemoProviders
+from models.cloud.transport import TransportLimits
 from studio.cloudworker import CloudWorker
 from studio.providers import DEMO, place_of
 from studio.store import Store, cloudtasks
@@ -60,9 +61,9 @@ def far_away(studio: Studio) -> None:
 
 
 @contextlib.contextmanager
-def cloud_worker(folder: Path, shipped: Catalogue) -> Iterator[CloudWorker]:
+def cloud_worker(folder: Path, shipped: Catalogue, limits: TransportLimits | None = None) -> Iterator[CloudWorker]:
     """A cloud worker of this process, in a thread with a loop of its own; told as if by a link."""
-    worker = CloudWorker(Store(folder / "studio.db"), folder, shipped, "test")
+    worker = CloudWorker(Store(folder / "studio.db"), folder, shipped, "test", limits)
     started = threading.Event()
     state: dict[str, Any] = {}
 

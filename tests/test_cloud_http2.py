@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from models.cloud import transport as room
+from models.cloud import pool as room
 from models.cloud.spec import CloudError
 from models.cloud.transport import Transport, TransportLimits
 

@@ -11,19 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import fnmatch
-import http.cookiejar
 import random
-import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import httpx
 
 from models.cloud.answers import Answer, Shot, wait_told, whole_picture
+from models.cloud.pool import Pool
 from models.cloud.spec import CloudError, Sent
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -85,20 +83,7 @@ class Transport:
     ) -> None:
         self.limits, self.clock, self.rand = limits or TransportLimits(), clock, rand
         self._sleep, self._wall = sleep, wall
-        pool = httpx.Limits(
-            max_connections=self.limits.connections,
-            max_keepalive_connections=self.limits.idle,
-            keepalive_expiry=self.limits.idle_seconds,
-        )
-        self._client = httpx.AsyncClient(
-            verify=_certificates(),
-            http2=True,
-            limits=pool,
-            follow_redirects=False,
-            headers={"User-Agent": "contact-sheet", "Accept-Encoding": "identity"},
-            cookies=http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[])),
-            mounts={f"all://{host}": None for host in ("127.0.0.1", "localhost")},  # no proxy before this machine itself
-        )
+        self._pool = Pool(self.limits.connections, self.limits.idle, self.limits.idle_seconds)
 
     async def __aenter__(self) -> Transport:
         return self
@@ -107,7 +92,7 @@ class Transport:
         await self.aclose()
 
     async def aclose(self) -> None:
-        await self._client.aclose()
+        await self._pool.aclose()
 
     # Calls that carry a key.
 
@@ -266,9 +251,10 @@ class Transport:
         timeout = httpx.Timeout(seconds, connect=min(self.limits.connect, seconds))
         try:
             async with asyncio.timeout(seconds):
-                async with self._client.stream(
-                    method, url, headers=dict(headers), timeout=timeout, extensions={"trace": trace}, **body
-                ) as response:
+                async with (
+                    self._pool.client() as client,
+                    client.stream(method, url, headers=dict(headers), timeout=timeout, extensions={"trace": trace}, **body) as response,
+                ):
                     if int(response.headers.get("content-length") or 0) > cap:
                         raise _Lost("maybe", f"It sends more than {cap} bytes.")
                     got = bytearray()
@@ -281,12 +267,6 @@ class Transport:
             raise _Lost("maybe" if trace.begun else "no", f"There was no answer within {seconds:.0f} s.") from error
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, ValueError) as error:
             raise _Lost("maybe" if trace.begun else "no", _named(error)) from error
-
-
-@cache
-def _certificates() -> ssl.SSLContext:
-    """Read once a process: it takes a good part of a second."""
-    return httpx.create_ssl_context()
 
 
 def allowed(url: str, patterns: Sequence[str]) -> bool:

@@ -123,6 +123,16 @@ class Demo:
         """How many were ever made to the API."""
         return self._listeners["api"].connections
 
+    @property
+    def open_now(self) -> int:
+        """Connections to any of its servers that nobody has closed."""
+        return sum(listener.open_now for listener in self._listeners.values())
+
+    @property
+    def most_open(self) -> int:
+        """The most connections that one of its servers had at once."""
+        return max(listener.most_open for listener in self._listeners.values())
+
     async def start(self) -> None:
         for listener in self._listeners.values():
             await listener.start()

@@ -78,10 +78,16 @@ class Listener:
         self._open: set[asyncio.Task[None]] = set()
         self.port = 0
         self.connections = 0  # made so far
+        self.most_open = 0  # at once
 
     @property
     def url(self) -> str:
         return f"http://{LOOPBACK}:{self.port}"
+
+    @property
+    def open_now(self) -> int:
+        """Connections that nobody has closed. From any thread."""
+        return len(self._open)
 
     async def start(self, port: int = 0) -> None:
         """Raises OSError where the port is taken."""
@@ -102,6 +108,7 @@ class Listener:
         assert task is not None
         self._open.add(task)
         self.connections += 1
+        self.most_open = max(self.most_open, len(self._open))
         writer.transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             while (asked := await _read(self.name, reader, writer)) is not None:
