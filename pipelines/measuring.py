@@ -29,7 +29,8 @@ Value = TypeVar("Value", float, bool)
 
 HIT = 0.5  # of the way from the base to the dataset
 MATTERS = {"concept": 0.1, "adherence": 0.1, "drift": 0.1, "flaws": 0.05}  # smaller differences decide nothing, however sure they are
-PROMPTED = ("adherence", "adherence_b", "alarm", "preference", "contrast")  # dimensions that read the prompt: told by adherence here
+# Dimensions that read the prompt, or know the model's own world alone: adherence tells here what they would.
+PROMPTED = ("adherence", "adherence_b", "alarm", "preference", "contrast", "recognised", "whole")
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,9 @@ from models.toml import Place, Table, load, parse
 from pipelines.rules import Bar, Bound, Gate, Rule, check_threshold, read_rule
 
 KNOWN = ("title", "about", "ranks", "rules", "dimensions", "thresholds", "gates", "learned")
+# By card: dimensions whose verifiers know only what the model itself learnt. What a LoRA taught it is not in their world: the embedded
+# model's CLIPs have never seen a robot, and its classifier finds no whole product in one.
+OWN_WORLD = {"embedded": ("adherence", "adherence_b", "contrast", "recognised", "whole", "mush")}
 RULES_LIMIT, TITLE_LIMIT, ABOUT_LIMIT = 40, 60, 600
 
 
@@ -82,6 +85,10 @@ class Profile:
         bars = {name: bar.gated(gate(name, bar.gate)) for name, bar in self.bars.items()}
         gates = {card: {name: gate(name, usual) for name, usual in own.items()} for card, own in self.gates.items()}
         return replace(self, bars=bars, gates=gates)
+
+    def worn(self, card: str) -> Profile:
+        """The same profile for pictures that wear a LoRA on this model: verifiers that know nothing but the model's own world only hint."""
+        return self.advised(OWN_WORLD.get(card, ()))
 
     def bar_for(self, card: str, dimension: str, scorer: str, version: str) -> Bar | None:
         """The bar that a value of this scorer and version is held against, learned or not; None where the profile has none."""

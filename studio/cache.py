@@ -90,7 +90,7 @@ class Cache:
     ) -> None:
         """Fills batches that were just added to a job, inside the transaction that adds them. placed: the batches by position; found: by
         number, what `find` says of them. A batch that is served whole waits only to be measured by what nobody measured before."""
-        profile = self._profiles.at(job["profile"], job["profile_version"])
+        profile = self._profiles.of_job(job)
         for position, draft in placed.items():
             held_to = for_stage(profile, plan, draft.stage)
             taken = [self._take(db, job, number, found[number], held_to, draft.card) for number in draft.numbers if number in found]

@@ -47,7 +47,7 @@ class Funnel:
             row = jobs.job_row(self._store, job)
             plan, pictures = rounds.plan_of(row), images.of_job(self._store, job)
             same = rounds.Twins(db, pictures)
-            verdicts = choose(self._store, pictures, row["keep"], self._profiles.at(row["profile"], row["profile_version"]), plan, same)
+            verdicts = choose(self._store, pictures, row["keep"], self._profiles.of_job(row), plan, same)
             changed += [picture["id"] for picture in pictures if picture["number"] in verdicts]
             if plan is None or row["state"] not in OPEN:
                 jobs.finish_job(db, job)

@@ -55,7 +55,7 @@ class Judge:
         """
         job = jobs.job_row(self._store, task.job)
         draft = Draft.from_dict(jobs.draft_of(self._store, task))
-        profile = for_stage(self._profiles.at(job["profile"], job["profile_version"]), rounds.plan_of(job), draft.stage)
+        profile = for_stage(self._profiles.of_job(job), rounds.plan_of(job), draft.stage)
         rows = [row for row in images.of_job(self._store, task.job) if row["number"] in task.payload["numbers"]]
 
         started = time.perf_counter()
@@ -86,7 +86,7 @@ class Judge:
         """
         job = jobs.job_row(self._store, row["job_id"])
         draft = rounds.batch_of(self._store, row["job_id"])[row["number"]]
-        profile = for_stage(self._profiles.at(job["profile"], job["profile_version"]), rounds.plan_of(job), draft.stage)
+        profile = for_stage(self._profiles.of_job(job), rounds.plan_of(job), draft.stage)
         stored = as_scores(images.scores_of(self._store, [row["id"]])[row["id"]])
         known = {score.dimension for score in stored if score.value is not None}
         lacking = [one for one in self._scorers_of(draft.card, profile.asked()) if not _plain(known).issuperset(one.dimensions)]

@@ -8,7 +8,7 @@ from pathlib import Path
 from models.cards import presets_folder
 from pipelines.profile import Profile, parse_profile, profile_toml, read_profile
 from studio.store import Store
-from studio.store.jobs import NotNow
+from studio.store.jobs import NotNow, request_of
 from studio.store.people import Who
 from studio.store.versions import NOTE_LIMIT, Kind, Version, Versions
 
@@ -51,6 +51,11 @@ class Profiles(Versions[Profile]):
             why = "Requests that name no profile are judged by it."
             raise NotNow(f"{self.current(name).title} cannot be removed.", why, "Change it instead.")
         return super().remove(name, who)
+
+    def of_job(self, job: sqlite3.Row) -> Profile:
+        """The profile that a job's pictures are judged by: the version it was asked for with."""
+        profile = self.at(job["profile"], job["profile_version"])
+        return profile.worn(job["card"]) if request_of(job).get("loras") else profile
 
     def stamp(self, db: sqlite3.Connection, job: int, name: str) -> int:
         """Writes down which version of its profile a new job is asked for with, inside the transaction that adds it; the version."""

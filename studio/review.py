@@ -120,7 +120,7 @@ class Review:
         return {name: title_of(name) for name in dict.fromkeys(SAME.get(name, name) for name in order) if name not in UNSEEN}
 
     def _profile_of(self, job: sqlite3.Row) -> Profile:
-        return self._studio.profiles.at(job["profile"], job["profile_version"])
+        return self._studio.profiles.of_job(job)
 
     def _reference(self, asked: Mapping[str, Any], who: Who) -> str | None:
         """The picture that it should be like, as far as the reviewer may see it."""

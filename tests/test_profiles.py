@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from dataclasses import replace
 
@@ -15,6 +16,8 @@ from models.spec import Score
 from pipelines.changes import changes
 from pipelines.judge import Learned, judge, load_profiles, parse_profile
 from pipelines.profile import profile_toml, shipped_dimensions, with_learned, without_learned
+from studio.profiles import Profiles
+from studio.store import Store
 from studio.store.jobs import NotNow
 from studio.store.people import LOCAL
 
@@ -173,6 +176,18 @@ def test_changes_are_told_in_words():
         " → at least 40, from 230 verdicts, people decide between 35 and 45",
     ]
     assert changes(PROFILE, PROFILE, shipped_dimensions()) == []
+
+
+def test_verifiers_of_the_models_own_world_only_hint_where_a_lora_is_worn(tmp_path):
+    profile = load_profiles()["generic"]
+    usual, worn = profile.bars_for("embedded"), profile.worn("embedded").bars_for("embedded")
+    changed = {name for name in usual if usual[name].hard != worn[name].hard}
+    assert changed == {"adherence", "adherence_b", "contrast", "recognised", "whole"} and not any(worn[name].hard for name in changed)
+    assert profile.worn("flux1-dev").bars_for("flux1-dev") == profile.bars_for("flux1-dev")
+    shelf = Profiles(Store(tmp_path / "studio.db"))
+    job = {"profile": "generic", "profile_version": 0, "card": "embedded"}
+    for loras, hard in (([], True), ([{"name": "robot", "version": 1}], False)):
+        assert shelf.of_job(job | {"request": json.dumps({"loras": loras})}).bars_for("embedded")["adherence"].hard is hard
 
 
 def test_the_profiles_that_ship():

@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -129,6 +131,47 @@ _COMMON = (
     "background , . : ; - \" ' ! ( )"
 ).split()
 _VERBS = ("", "", "", "standing", "placed", "sitting", "displayed", "shown")
+
+
+class Named(NamedTuple):
+    """Where a prompt names something of the world, and what: prompt[start:end] are words for `name`."""
+
+    start: int
+    end: int
+    name: str
+
+
+def read(prompt: str) -> dict[str, Named]:
+    """What a prompt names, by "object", "colour" and "scene", as the world calls it.
+
+    The longest words count, and none twice: the table of "table lamp" is no place, and the white of "white studio" not the product's
+    colour. Of several colours it is the one that stands last before the product.
+    """
+    left, found = _blanked(prompt.lower(), *_OF_SOMETHING_ELSE), {}
+    phrases = ((kind, phrase, name) for kind in ("object", "scene") for name, words in CONTRASTS[kind].items() for phrase in words)
+    for kind, phrase, name in sorted(phrases, key=lambda one: -len(one[1])):
+        if kind not in found and (at := _whole(phrase).search(left)):
+            found[kind] = Named(*at.span(), name)
+            left = left[: at.start()] + " " * len(phrase) + left[at.end() :]
+    colours = sorted(Named(*at.span(), name) for name, words in _COLOURS.items() for word in words for at in _whole(word).finditer(left))
+    if colours:
+        product = found["object"].start if "object" in found else len(prompt)
+        found["colour"] = next((one for one in reversed(colours) if one.end <= product), colours[0])
+    return found
+
+
+_OF_SOMETHING_ELSE = ("white sign", "studio lighting", "studio quality")
+
+
+def _blanked(text: str, *phrases: str) -> str:
+    for phrase in phrases:
+        text = text.replace(phrase, " " * len(phrase))
+    return text
+
+
+@lru_cache(maxsize=1024)
+def _whole(words: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![a-z]){re.escape(words)}(?![a-z])")
 
 
 def caption(scene: Scene, rng: np.random.Generator) -> str:

@@ -8,13 +8,12 @@ the place alone. It needs to know which words those are, so it measures pictures
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.embedded.captions import CONTRASTS
+from models.embedded.captions import CONTRASTS, read
 from models.scorers.clip import WEIGHTS, Clip, clip_in, fingerprint
 from models.spec import Score, ScoreContext
 from models.threads import compute
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
+READING = "2"  # part of the version: prompts are read in another way than by the one before
 KEPT_PROMPTS = 32  # whose neighbours' places are kept: drafts and finals of a job ask for the same ones
 
 
@@ -35,7 +35,7 @@ class Contrast:
 
     def __init__(self, embedded: bool, folders: Sequence[Path], device: str = "cpu") -> None:
         self._embedded, self._folders, self._device = embedded, tuple(folders), device
-        self.version = "-".join(fingerprint(folder / WEIGHTS) for folder in folders) if embedded else ""
+        self.version = "-".join([*(fingerprint(folder / WEIGHTS) for folder in folders), READING]) if embedded else ""
         self._places: dict[str, list[dict[str, torch.Tensor]]] = {}  # by prompt, for each CLIP: the neighbours by what they change
 
     def score(self, pictures: Sequence[Image], context: ScoreContext) -> list[list[Score]]:
@@ -73,28 +73,14 @@ class Contrast:
 
 @lru_cache(maxsize=64)
 def neighbours(prompt: str) -> dict[str, list[str]]:
-    """By "object", "colour" and "scene", the prompt with the longest word of that kind that it holds replaced by each of the others."""
+    """By "object", "colour" and "scene", the prompt with what it names of that kind replaced by each of the others."""
     words, found = prompt.lower(), {}
-    for kind, (phrase, name) in _longest(prompt).items():
+    for kind, (start, end, name) in read(prompt).items():
         others = [phrases[0] for other, phrases in CONTRASTS[kind].items() if other != name]
-        found[kind] = [_place(phrase).sub(one, words, count=1) for one in others]
+        found[kind] = [words[:start] + one + words[end:] for one in others]
     return found
 
 
 def named(prompt: str) -> dict[str, str]:
     """By "object", "colour" and "scene", what a prompt names of the embedded model's world, as the world calls it."""
-    return {kind: name for kind, (_, name) in _longest(prompt).items()}
-
-
-def _longest(prompt: str) -> dict[str, tuple[str, str]]:
-    """By kind, the longest word of it that the prompt holds, and what that is a word for."""
-    words, found = prompt.lower(), {}
-    for kind, table in CONTRASTS.items():
-        hits = [(len(phrase), phrase, name) for name, phrases in table.items() for phrase in phrases if _place(phrase).search(words)]
-        if hits:
-            found[kind] = max(hits)[1:]
-    return found
-
-
-def _place(phrase: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<![a-z]){re.escape(phrase)}(?![a-z])")
+    return {kind: one.name for kind, one in read(prompt).items()}

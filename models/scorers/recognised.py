@@ -21,7 +21,7 @@ import numpy as np
 
 from models.embedded.world import COLOURS, OBJECTS, SCENES
 from models.scorers.clip import fingerprint
-from models.scorers.contrast import named
+from models.scorers.contrast import READING, named
 from models.spec import Score, ScoreContext
 from models.threads import compute
 
@@ -51,7 +51,7 @@ class Recognised:
         self._missing = "" if embedded else f"The classifier knows the embedded model's world only, not pictures of {title}."
         if embedded and not weights.is_file():
             self._missing = f"{weights.name} is missing. Install the studio again."
-        self.version = "" if self._missing else f"{fingerprint(weights)}-{2 * len(AREAS)}views"
+        self.version = "" if self._missing else f"{fingerprint(weights)}-{2 * len(AREAS)}views-{READING}"
         self._network: Any = None
 
     def score(self, pictures: Sequence[Image], context: ScoreContext) -> list[list[Score]]:
