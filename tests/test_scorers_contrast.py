@@ -3,14 +3,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from models.cards import load_catalogue
+from models.embedded.captions import caption
 from models.embedded.render import render
-from models.embedded.world import Scene
+from models.embedded.world import Scene, sample_scene
 from models.scorers import scorers_for
-from models.scorers.contrast import Contrast, neighbours
+from models.scorers.contrast import Contrast, named, neighbours
 from models.spec import ScoreContext
 
 SCENE = Scene("chair", "blue", "night")
@@ -29,6 +31,17 @@ def test_neighbours_change_one_thing_and_keep_the_rest():
     assert "a glossy blue coffee mug, on a wooden table." in found["colour"]
     assert "a glossy red coffee mug, on a beach." in found["scene"]
     assert neighbours("a portrait of my aunt") == {}
+
+
+def test_a_prompt_names_what_its_scene_is_of():
+    rng = np.random.default_rng(11)
+    for _ in range(2000):
+        scene = sample_scene(rng, held_out=None)
+        asked = caption(scene, rng)
+        assert named(asked) == {"object": scene.object, "colour": scene.colour, "scene": scene.scene}, asked
+    for prompt, colour in (("a black mug on a white background", "black"), ("a vase with a white sign, teal", "teal"), ("red, a box", "red")):
+        assert named(prompt)["colour"] == colour
+    assert named("a table lamp at night") == {"object": "lamp", "scene": "night"}
 
 
 @pytest.mark.parametrize("change", [{}, {"object": "lamp"}, {"colour": "red"}, {"scene": "beach"}])
