@@ -39,7 +39,8 @@ def test_a_prompt_names_what_its_scene_is_of():
         scene = sample_scene(rng, held_out=None)
         asked = caption(scene, rng)
         assert named(asked) == {"object": scene.object, "colour": scene.colour, "scene": scene.scene}, asked
-    for prompt, colour in (("a black mug on a white background", "black"), ("a vase with a white sign, teal", "teal"), ("red, a box", "red")):
+    told = {"a black mug on a white background": "black", "a vase with a white sign, teal": "teal", "red, a box": "red"}
+    for prompt, colour in told.items():
         assert named(prompt)["colour"] == colour
     assert named("a table lamp at night") == {"object": "lamp", "scene": "night"}
 
