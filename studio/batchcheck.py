@@ -10,6 +10,7 @@ from pipelines.batch import Setup, row_request
 from pipelines.plan import Plan
 from pipelines.request import Request
 from pipelines.template import Template
+from studio.quoting import Quotes
 from studio.store.people import Who
 from studio.store.timings import timing
 
@@ -42,12 +43,13 @@ class Outlook:
     draft: int = 0
     keep: int = 0
     seconds: float | None = 0.0
+    quote: Json | None = None  # where a provider may draw it: what all of it would cost there
 
     def view(self, rows: int) -> Json:
         return {
             "rows": rows, "tasks": len(self.good) + len(self.bad), "good": len(self.good), "bad": len(self.bad),
             "problems": self.problems[:PROBLEMS_SHOWN], "problem_count": len(self.problems), "first": self.first,
-            "draft": self.draft, "keep": self.keep, "seconds": self.seconds,
+            "draft": self.draft, "keep": self.keep, "seconds": self.seconds, "quote": self.quote,
         }  # fmt: skip
 
 
@@ -58,6 +60,7 @@ class Check:
         self._studio, self._setup, self._pictures, self._who = studio, setup, pictures, who
         self._variables = [variables_of(studio, use.name, use.version) for use in setup.templates] or [{}]
         self._plans: dict[tuple[Any, ...], Plan | StudioError] = {}
+        self._away: dict[tuple[Any, ...], tuple[Plan, Request, int]] = {}  # what providers may draw, with how many rows are like it
 
     def run(self, rows: Sequence[Mapping[str, Any]], known: Sequence[Mapping[str, Any]]) -> Outlook:
         """rows: {"line", "cells"}; known: problems that reading the file found, {"line", "column", "what"}."""
@@ -77,11 +80,16 @@ class Check:
                 found.problems.append(self._problem(line, error))
                 continue
             found.good.append(line)
+            if made.where != "local":
+                like = (*_like(made), made.draft, made.keep, made.retries, bool(made.negative))
+                self._away[like] = (plan, made, self._away.get(like, (plan, made, 0))[2] + 1)
             found.draft += made.draft
             found.keep += made.keep
             found.seconds = None if found.seconds is None or (seconds := self._seconds(plan, made)) is None else found.seconds + seconds
             if len(found.first) < FIRST:
                 found.first.append(self._view(line, made))
+        if self._away:
+            found.quote = Quotes(self._studio).of_plans(list(self._away.values()), self._who)
         found.problems.sort(key=lambda problem: problem["line"])
         return found
 
@@ -109,7 +117,7 @@ class Check:
 
     def _plan(self, made: Request) -> Plan:
         """Rows that differ in words alone are planned once. Raises what planning raised."""
-        key = (made.family, made.tier, made.size, made.steps, made.ladder, made.image, made.likeness, made.role, made.loras)
+        key = _like(made)
         if key not in self._plans:
             try:
                 self._plans[key] = self._studio.plan(made, self._who)
@@ -146,6 +154,10 @@ class Check:
         told = ("prompt", "negative", "family", "tier", "size", "draft", "keep", "profile", "texts", "palette")
         label = label_of(self._setup.label, line.cells, line.line)
         return {"line": line.line, "label": label, "template": template} | {name: getattr(made, name) for name in told}
+
+
+def _like(made: Request) -> tuple[Any, ...]:
+    return made.family, made.tier, made.size, made.steps, made.ladder, made.image, made.likeness, made.role, made.loras
 
 
 def template_of(studio: Studio, name: str, version: int | None) -> Template:

@@ -14,13 +14,13 @@ from typing import Any
 
 from PIL import Image
 
-from models.cards import Catalogue
 from models.cloud.spec import Drawn, Result
 from models.finish import finish
 from models.spec import Picture
 from pipelines.health import Outcome
 from studio import files
-from studio.licences import licence_of
+from studio.licences import terms_at
+from studio.providers import Providers
 from studio.store import Store, cloudhealth, cloudtasks, images, jobs, ledger
 from studio.store.cloudtasks import Errand
 
@@ -37,8 +37,8 @@ class Delivered:
 class Delivery:
     """Writes what came; methods block on the disk and the database."""
 
-    def __init__(self, store: Store, folder: Path, catalogue: Catalogue) -> None:
-        self._store, self._folder, self._catalogue = store, folder, catalogue
+    def __init__(self, store: Store, folder: Path, providers: Providers) -> None:
+        self._store, self._folder, self._providers = store, folder, providers
 
     def deliver(self, errand: Errand, result: Result) -> Delivered:
         """Writes a call's pictures and settles its charge. Raises StudioError when the disk does not take them."""
@@ -65,7 +65,7 @@ class Delivery:
         path = files.picture_path(row["created"], job, number)
         about = {
             "id": job, "created": row["created"], "request": jobs.request_of(row), "card": draft.card,
-            "licence": licence_of(self._catalogue.card(draft.card)), "lineage": images.ancestors(self._store, job, number),
+            "licence": terms_at(self._providers, errand.place), "lineage": images.ancestors(self._store, job, number),
         }  # fmt: skip
         text = files.metadata(draft.spec, seed, number, picture.image, f"{errand.provider} {errand.model}", about, picture.details)
         files.write_picture(self._folder, path, picture.image, text)

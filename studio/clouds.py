@@ -16,6 +16,7 @@ from pipelines.fields import text
 from pipelines.health import Healths, View
 from pipelines.routewords import clock
 from studio import cloudcheck, webhooksetup
+from studio.licences import terms_of
 from studio.providers import OPENAI
 from studio.store import cloudhealth, now
 from studio.store.people import Who, require_admin
@@ -255,6 +256,9 @@ def _model(provider: Provider, model: CloudModel, healths: Healths, moment: floa
         "price": _priced(model.price, model.default_steps),
         "price_date": model.price.date.isoformat(),
         "price_source": model.price.source,
+        "licence": terms_of(provider, model)["name"],
+        "licence_date": model.licence.date.isoformat() if model.licence else "",
+        "licence_url": terms_of(provider, model)["url"],
         "needs_picture": can.needs_picture,
         "takes": _takes(model),
         "lacks": [

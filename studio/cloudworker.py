@@ -72,7 +72,7 @@ class CloudWorker:
         self.settings = Settings(store)
         self.providers = Providers(self.settings)
         self.spool = Spool(folder)
-        self._delivery = Delivery(store, folder, catalogue)
+        self._delivery = Delivery(store, folder, self.providers)
         self.link: events.Link | None = None
         self._wake: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

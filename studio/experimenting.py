@@ -109,8 +109,9 @@ class Experimenter:
         self._studio.hub.publish("experiment", {"id": experiment, "state": row["state"]}, (row["person"], row["shared"]))
 
     def fields(self, design: Design, arm: Arm, row: int, seeds: Sequence[int]) -> dict[str, Any]:
-        """What is submitted for one side and row: every picture is drawn as it is asked for, with no ladder and no second try."""
-        return design.request(arm, row) | {"seeds": list(seeds), "keep": 1, "ladder": False, "retries": 0}
+        """What is submitted for one side and row: every picture is drawn as it is asked for, with no ladder and no second try, and here:
+        a provider draws other noise from a seed, so that the sides would differ by more than what is compared."""
+        return design.request(arm, row) | {"seeds": list(seeds), "keep": 1, "ladder": False, "retries": 0, "where": "local"}
 
     # How it is done.
 

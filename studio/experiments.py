@@ -270,6 +270,11 @@ class Experiments:
         """The requests of all rows, A and B in turn. Raises BadInput that says whose."""
         if design.profile not in self._studio.profiles.names():
             raise BadInput("profile", f'There is no quality profile "{design.profile}".', todo="The Quality tab lists those there are.")
+        for name, fields in (("base", design.base), *zip(("sides.a", "sides.b"), (side.fields for side in design.sides), strict=True),
+                             *((f"rows.{place}", row) for place, row in enumerate(design.rows))):  # fmt: skip
+            if fields.get("where", "local") != "local":
+                why = "A provider draws other noise from a seed, so A and B would differ by more than what is compared."
+                raise BadInput(f"{name}.where", "An experiment is drawn on this machine.", why, "Leave it out.")
         requests = [self._request(design, arm, row, who) for row in range(len(design.rows)) for arm in ("a", "b")]
         if all(_same(a, b) for a, b in zip(requests[::2], requests[1::2], strict=True)):
             why = "With these settings both draw the very same pictures."

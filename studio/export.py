@@ -13,6 +13,7 @@ from models.errors import BadInput, NotFound
 from pipelines.fields import one_of
 from studio import __version__, files
 from studio.history import ids_of
+from studio.licences import terms_at
 from studio.printing import FRAMES_LIMIT, Frame, print_pdf, print_png
 from studio.processing import Processing
 from studio.store import images, signals, views
@@ -121,7 +122,11 @@ class Exports:
         told = ("job", "number", "width", "height") if strip else TOLD
         catalogue, licences = self._studio.catalogue, self._studio.shelf.licences
         cards = {}
-        for name in sorted({view["card"] for view in views_of}):
+        for name, place in sorted({("" if view["place"] else view["card"], view["place"]) for view in views_of}):
+            if place:
+                said = terms_at(self._studio.providers, place)
+                cards[place] = {"title": said["model"], "licence": {"name": said["name"], "url": said["url"], "accepted": None}}
+                continue
             try:
                 card = catalogue.card(name)
             except NotFound:

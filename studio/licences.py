@@ -1,12 +1,18 @@
 """Licences of models: accepted once, by an admin for everybody at this studio, and named wherever a picture leaves it."""
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from models.cards import Catalogue, ModelCard
-from models.errors import StudioError
+from models.cloud.catalogue import CloudModel, Provider
+from models.errors import NotFound, StudioError
 from studio.store import Store
 from studio.store.db import now
 from studio.store.people import Who, require_admin
 from studio.store.views import Json
+
+if TYPE_CHECKING:
+    from studio.providers import Providers
 
 
 class NotAccepted(StudioError):
@@ -53,3 +59,20 @@ class Licences:
 def licence_of(card: ModelCard) -> Json:
     """{"model", "name", "url"}: what a picture's metadata and an export's manifest say of the model it was drawn with."""
     return {"model": card.title, "name": card.licence.name, "url": card.licence.url}
+
+
+def terms_of(provider: Provider, model: CloudModel) -> Json:
+    """As `licence_of`, of a picture that a provider drew: not the licence of the weights counts there, but what the provider says."""
+    said = model.licence
+    name = f"the terms of {provider.title}" if said is None else said.name or f"marked for commercial use by {provider.title}"
+    return {"model": f"{model.title} at {provider.title}", "name": name, "url": provider.terms if said is None else said.source}
+
+
+def terms_at(providers: Providers, place: str) -> Json:
+    """`terms_of` by an image's place, "fal fal-ai/flux/dev", also where that model is known here no more."""
+    name, _, model = place.partition(" ")
+    try:
+        provider = providers.one(name)
+        return terms_of(provider, provider.model(model))
+    except NotFound:
+        return {"model": place, "name": f"the terms of {name}", "url": ""}

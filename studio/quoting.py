@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from models.errors import StudioError
@@ -21,6 +22,7 @@ from pipelines.tasks import Draft
 from studio.cache import take_again
 from studio.calls import ask_of, lora_addresses
 from studio.dispatch import SAME_NOISE, loads
+from studio.licences import terms_of
 from studio.queueing import take_placing
 from studio.safety import take_confirmed
 from studio.store import cloudhealth, cloudtasks, ledger
@@ -32,13 +34,24 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Part:
-    """Pictures of one kind. micro: of all that are expected; most_micro: with every retry, each as dear as the dearest."""
+    """Pictures of one kind ("draft"). whose: how many, by provider and the price of one. most_micro: with every retry, each as dear as the
+    dearest. terms: what they may be used for, in words, where somebody may want to know."""
 
-    micro: int
-    most_micro: int
-    words: str
+    most_micro: int = 0
+    whose: Counter[tuple[str, int]] = field(default_factory=Counter)
+    terms: set[str] = field(default_factory=set)
+
+    @property
+    def micro(self) -> int:
+        return sum(pictures * price for (_, price), pictures in self.whose.items())
+
+    def words(self, name: str) -> str:
+        """"5 drafts by fal at $0.003 and 3 by Together at $0.004"."""
+        kinds = name if self.whose.total() == 1 else f"{name}s"
+        said = [f"{pictures} {{}}by {by} at {dollars(price)}" for (by, price), pictures in self.whose.items()]
+        return " and ".join(one.format("" if place else f"{kinds} ") for place, one in enumerate(said))
 
 
 class Quotes:
@@ -51,32 +64,31 @@ class Quotes:
         """QUOTE of a request as POST /api/jobs takes it. Raises BadInput for what that would refuse."""
         asked: Any = take_confirmed(take_again(take_placing(data, who)[1])[1])[1]
         request = self._studio.read({**asked, "where": "cloud allowed"}, who)
-        left = ledger.left(self._store.db, who.name)
-        answer = {"able": False, "expected_micro": 0, "at_most_micro": 0, "words": "", "why": "", "left_micro": left, "local_words": ""}
         try:
             plan = self._studio.plan(request, who)
         except StudioError as error:
             if error.field:
                 raise
-            return answer | {"why": str(error)}
-        answer["local_words"] = self._here(plan)
-        why = self._why_not(plan, request, who, left)
-        if why:
-            return answer | {"why": why}
-        parts: list[Part] = []
-        for name, draft, count, most in _kinds(plan, request):
-            found = self._part(name, draft, count, most, request, left or 0)
-            if isinstance(found, str):
-                return answer | {"why": found}
-            parts.append(found)
-        expected = sum(part.micro for part in parts)
+            return _answer(ledger.left(self._store.db, who.name)) | {"why": str(error)}
+        return self.of_plans([(plan, request, 1)], who)
+
+    def of_plans(self, plans: Sequence[tuple[Plan, Request, int]], who: Who) -> Json:
+        """QUOTE of several requests together, such as a batch's rows: plans with how often each is drawn."""
+        left = ledger.left(self._store.db, who.name)
+        answer = _answer(left) | {"local_words": next((words for plan, _, _ in plans if (words := self._here(plan))), "")}
+        parts: dict[str, Part] = {}
+        for plan, request, times in plans:
+            if why := self._why_not(plan, request, who, left) or self._add(parts, plan, request, times, left or 0):
+                return answer | {"why": why}
+        expected = sum(part.micro for part in parts.values())
         if left is not None and expected > left:
             return answer | {"why": f"It would cost {dollars(expected)}, and {dollars(left)} may still be spent."}
         return answer | {
-            "able": True,
+            "able": bool(parts),
             "expected_micro": expected,
-            "at_most_micro": sum(part.most_micro for part in parts),
-            "words": ", ".join(part.words for part in parts),
+            "at_most_micro": sum(part.most_micro for part in parts.values()),
+            "words": ", ".join(part.words(name) for name, part in parts.items()),
+            "licence_words": self._terms(plans, set().union(*(part.terms for part in parts.values()))),
         }
 
     def _here(self, plan: Plan) -> str:
@@ -97,21 +109,32 @@ class Quotes:
             return SAME_NOISE
         return cloudtasks.stays(self._store.db, who.name, None, request.to_dict())
 
-    def _part(self, name: str, draft: Draft, count: int, most: int, request: Request, left: int) -> Part | str:
-        """Or why no provider draws it."""
+    def _add(self, parts: dict[str, Part], plan: Plan, request: Request, times: int, left: int) -> str:
+        """Adds what a plan draws, `times` over; why no provider draws it, or ""."""
         now, db = time.time(), self._store.db
-        loras = lora_addresses(db, draft, request.to_dict())
-        ask = ask_of(draft, count, request.family, request.to_dict(), loras, 0.0, ())
-        found = offers(ask, self._studio.providers.usable().values(), cloudhealth.read(db), loads(db, now), now)
-        chosen = route(ask, Here(False), found, cloudhealth.policy(), left, now)
-        if chosen.refused:
-            return chosen.refused
-        whose = _shares(chosen, found)
-        micro = sum(pictures * price for pictures, price in whose.values())
-        kinds = name if count == 1 else f"{name}s"
-        said = [f"{pictures} {{}}by {by} at {dollars(price)}" for by, (pictures, price) in whose.items()]
-        words = " and ".join(one.format("" if place else f"{kinds} ") for place, one in enumerate(said))
-        return Part(micro, micro + (most - count) * max(price for _, price in whose.values()), words)
+        usable, asked = self._studio.providers.usable(), request.to_dict()
+        for name, draft, count, most in _kinds(plan, request):
+            loras = lora_addresses(db, draft, asked)
+            ask = ask_of(draft, count, request.family, asked, loras, 0.0, ())
+            found = offers(ask, usable.values(), cloudhealth.read(db), loads(db, now), now)
+            chosen = route(ask, Here(False), found, cloudhealth.policy(), left, now)
+            if chosen.refused:
+                return chosen.refused
+            whose, part = _shares(chosen, found), parts.setdefault(name, Part())
+            micro = sum(pictures * price for pictures, price in whose.values())
+            part.most_micro += times * (micro + (most - count) * max(price for _, price in whose.values()))
+            for by, (pictures, price) in whose.items():
+                part.whose[by, price] += times * pictures
+            for one in chosen.shares or [_cheapest(found)]:
+                provider, model = usable[one.provider], usable[one.provider].model(one.model)
+                if not (model.licence and model.licence.name and model.licence.commercial):  # else nobody need think of it
+                    part.terms.add("{model}: {name}.".format_map(terms_of(provider, model)))
+        return ""
+
+    def _terms(self, plans: Sequence[tuple[Plan, Request, int]], there: set[str]) -> str:
+        names = {name for plan, _, _ in plans if self._here(plan) for name in plan.cards}
+        cards = [card for name in sorted(names) if (card := self._studio.catalogue.card(name)).licence.accept]
+        return " ".join([*sorted(there), *(f"{card.title} here: {card.licence.name}." for card in cards)])
 
 
 def _kinds(plan: Plan, request: Request) -> list[tuple[str, Draft, int, int]]:
@@ -123,6 +146,16 @@ def _kinds(plan: Plan, request: Request) -> list[tuple[str, Draft, int, int]]:
     return [("draft", plan.sketch, request.draft, rounds * request.draft), ("final", plan.finishing, request.keep, rounds * finals)]
 
 
+def _answer(left: int | None) -> Json:
+    """A QUOTE of nothing yet."""
+    words = dict.fromkeys(("words", "why", "local_words", "licence_words"), "")
+    return {"able": False, "expected_micro": 0, "at_most_micro": 0, "left_micro": left} | words
+
+
+def _cheapest(found: tuple[Offer, ...]) -> Offer:
+    return min((offer for offer in found if not offer.lacks), key=lambda offer: offer.price_micro)
+
+
 def _shares(chosen: Route, found: tuple[Offer, ...]) -> dict[str, tuple[int, int]]:
     """By what people call a provider: how many pictures, and the price of one. Those that wait for a place are reckoned at the first's, or
     where all wait, at the cheapest's that can."""
@@ -132,7 +165,7 @@ def _shares(chosen: Route, found: tuple[Offer, ...]) -> dict[str, tuple[int, int
         pictures, price = whose.get(titles[share.provider], (0, 0))
         whose[titles[share.provider]] = pictures + share.count, max(price, math.ceil(share.price_micro / share.count))
     if chosen.waiting:
-        able = min((offer for offer in found if not offer.lacks), key=lambda offer: offer.price_micro)
+        able = _cheapest(found)
         name = next(iter(whose), able.name)
         pictures, price = whose.get(name, (0, able.price_micro))
         whose[name] = pictures + chosen.waiting, price

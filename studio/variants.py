@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from models.errors import BadInput, StudioError
-from pipelines.batch import TARGETS, read_setup
+from pipelines.batch import TARGETS, Setup, read_setup
 from pipelines.catalogue import Row, read_catalogue
 from pipelines.fields import listed, shown, text, whole
 from pipelines.variants import Axis, Choice, Tally, around, leaders, load_axes, merits, possible, spread, tally
@@ -50,8 +50,31 @@ class Variants:
         chosen = spread(axes, count, secrets.randbelow(2**32) if seed is None else seed)
         return self._proposal(axes, chosen)
 
+    def check(self, data: Mapping[Any, Any], who: Who) -> Json:
+        """What `start` would cost at providers: {"quote": QUOTE, null where all of it stays here}. Raises what `start` does."""
+        _, rows, _, setup = self._read(data, who)
+        return {"quote": Check(self._studio, setup, {}, who).run([{"line": 0, "cells": cells} for cells in rows], []).quote}
+
     def start(self, data: Mapping[Any, Any], who: Who) -> Json:
         """Starts a batch of variations, as `plan` or `more` proposed them and a person changed them. Raises BadInput, NotFound."""
+        axes, rows, brief, setup = self._read(data, who)
+        parent = whole(data, "parent", 1, 2**53, None)
+        if parent is not None:
+            batches.batch_row(self._store, parent, who)
+        kept = {
+            "brief": brief, "axes": [_axis_view(axis) for axis in axes], "template": data.get("template"),
+            "fields": dict(data.get("fields") or {}),
+        }  # fmt: skip
+        title = text(data, "title", TITLE_LIMIT) or (brief[:60] if brief else "Variations")
+        batch = batches.add_batch(
+            self._store, who, title, setup.to_dict(), [axis.name for axis in axes],
+            [(number, 0, cells) for number, cells in enumerate(rows, start=1)], kind="variants", unit="variation",
+            brief=kept, parent=parent,
+        )  # fmt: skip
+        return self._studio.batches.moved(batch, who)
+
+    def _read(self, data: Mapping[Any, Any], who: Who) -> tuple[list[Axis], list[dict[str, str]], str, Setup]:
+        """Axes, rows, brief and setup. Raises BadInput for a variation that cannot be drawn."""
         axes = self._axes(data)
         rows = self._rows(data, axes)
         brief, fields = text(data, "brief", BRIEF_LIMIT), data.get("fields") or {}
@@ -78,16 +101,7 @@ class Variants:
                 self._studio.plan(check.read(check.request(cells, 0)), who)
             except StudioError as error:
                 raise BadInput(f"variations.{number - 1}", f"Variation {number}: {error.what}", error.why, error.todo) from error
-        parent = whole(data, "parent", 1, 2**53, None)
-        if parent is not None:
-            batches.batch_row(self._store, parent, who)
-        kept = {"brief": brief, "axes": [_axis_view(axis) for axis in axes], "template": template, "fields": dict(data.get("fields") or {})}
-        title = text(data, "title", TITLE_LIMIT) or (brief[:60] if brief else "Variations")
-        batch = batches.add_batch(
-            self._store, who, title, setup.to_dict(), names, [(number, 0, cells) for number, cells in enumerate(rows, start=1)],
-            kind="variants", unit="variation", brief=kept, parent=parent,
-        )  # fmt: skip
-        return self._studio.batches.moved(batch, who)
+        return axes, rows, brief, setup
 
     def mark(self, batch: int, data: Mapping[Any, Any], who: Who) -> Json:
         """{"row", "winner": true|false|null}: a person's word on a variation; how things stand by then. Raises NotFound, BadInput."""

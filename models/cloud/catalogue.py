@@ -29,13 +29,14 @@ from models.cloud.provider import (
     Price,
     PriceKind,
     Provider,
+    Terms,
 )
 from models.cloud.spec import Call
 from models.toml import Table
 
 __all__ = [
-    "MEGAPIXEL", "Capabilities", "CloudModel", "EngineName", "Hosts", "Limits", "Price", "Provider", "call_micro", "configured", "lacks",
-    "load_providers", "nearest_ratio", "price_micro", "read_provider", "replace_urls", "sized",
+    "MEGAPIXEL", "Capabilities", "CloudModel", "EngineName", "Hosts", "Limits", "Price", "Provider", "Terms", "call_micro",
+    "configured", "lacks", "load_providers", "nearest_ratio", "price_micro", "read_provider", "replace_urls", "sized",
 ]  # fmt: skip
 
 INPUT_MEGAPIXELS = 1  # of a reference picture: `models.cloud.shrink` makes none larger
@@ -194,7 +195,8 @@ def read_provider(path: Path) -> Provider:
     """One provider from its file. Raises BadInput."""
     top = Table.of_file(path)
     hosts, limits, models = top.table("hosts"), top.table("limits"), top.table("models")
-    read = [_read_model(models.table(name), path.stem) for name in models.data]
+    usual = _read_terms(top.optional_table("licence"))
+    read = [_read_model(models.table(name), path.stem, usual) for name in models.data]
     provider = Provider(
         name=path.stem,
         title=top.text("title"),
@@ -237,7 +239,7 @@ def _date(table: Table) -> datetime.date:
     return value
 
 
-def _read_model(table: Table, provider: str) -> CloudModel:
+def _read_model(table: Table, provider: str, usual: Terms | None) -> CloudModel:
     seconds = table.table("seconds")
     limit = table.whole("concurrency", None, low=1, high=10_000)
     can = _read_capabilities(table.table("can"))
@@ -258,6 +260,7 @@ def _read_model(table: Table, provider: str) -> CloudModel:
         extra=MappingProxyType(dict(extra.data)) if extra else NO_FIELDS,
         concurrency=limit,
         area=table.number("area", 1.0, low=0.01, high=64),
+        licence=_read_terms(table.optional_table("licence")) or usual,
     )
     seconds.done()
     table.done()
@@ -287,6 +290,16 @@ def _read_price(table: Table) -> Price:
     )
     table.done()
     return price
+
+
+def _read_terms(table: Table | None) -> Terms | None:
+    if table is None:
+        return None
+    terms = Terms(table.text("name", ""), table.flag("commercial", False), _date(table), table.text("source"))
+    if not (terms.name or terms.commercial):
+        raise table.bad("name", "is missing: what does the source say?")
+    table.done()
+    return terms
 
 
 def _read_capabilities(table: Table) -> Capabilities:

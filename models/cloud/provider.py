@@ -36,6 +36,17 @@ class Price:
 
 
 @dataclass(frozen=True)
+class Terms:
+    """Under what a provider lets its pictures be used. name: of the licence, "" where its page names none. commercial: whether the source
+    says that they may be used commercially; False: it does not say, and its terms decide. date: when the source was read."""
+
+    name: str
+    commercial: bool
+    date: datetime.date
+    source: str
+
+
+@dataclass(frozen=True)
 class Limits:
     """concurrency: calls at a time. per_minute: submits, None where there is no such limit."""
 
@@ -77,7 +88,7 @@ class CloudModel:
     quality: 0..100, a judgement that orders models and measures nothing. default_steps: what None means. seconds: p50 and p95 of a picture,
     a first guess until they are learned. picture_field: the provider's name for pictures to go by or to start from; "[]" at its end: a
     list of them. extra: fields that every call carries. concurrency: where it is lower than the provider's. area: of a model by aspect
-    ratio, the megapixels that it draws.
+    ratio, the megapixels that it draws. licence: of its pictures, None where no source at hand says one.
     """
 
     provider: str
@@ -94,6 +105,7 @@ class CloudModel:
     extra: Mapping[str, Any] = field(default_factory=lambda: NO_FIELDS)
     concurrency: int | None = None
     area: float = 1.0
+    licence: Terms | None = None
 
     def serving(self, family: str, tier: str) -> bool:
         return tier in self.serves.get(family, ())

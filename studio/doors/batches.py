@@ -64,6 +64,7 @@ def api(studio: Studio) -> APIRouter:
 
     @router.post("/check")
     def check(data: Body, who: Asking) -> Any:
+        """With `quote`, as the Cloud tab's, of all rows together where `fields` lets providers draw them ("where": "cloud allowed")."""
         only(data, *SETUP, "lines")
         return Json(batches.check(data, who))
 
@@ -168,6 +169,12 @@ def variants(studio: Studio) -> APIRouter:
         """Variations of a brief, to be looked at and changed before anything is drawn."""
         only(data, "brief", "axes", "count", "seed", "template", "fields")
         return Json(room.plan(data, who))
+
+    @router.post("/variants/check")
+    def check(data: Body, who: Asking) -> Any:
+        """What they would cost at providers, before they are drawn."""
+        only(data, "brief", "axes", "variations", "template", "fields", "title", "off_peak", "parent")
+        return Json(room.check(data, who))
 
     @router.post("/variants")
     def start(data: Body, who: Asking) -> Any:

@@ -23,10 +23,12 @@ PROVIDER  {"name", "title", "engine", "terms": URL, "enabled": bool, "usable": b
            "concurrency", "per_minute", "tested": {"ok", "words", "credit_micro", "when"} | null,
            "settings": {"base_url", "model", "price_micro"} | null, "models": [MODEL]}
 MODEL     {"id", "title", "serves": {family: [tiers]}, "quality": 0..100, "picture_micro": one of 1024 x 1024 at its own steps,
-           "price": "$0.003 a megapixel", "price_date", "price_source", "needs_picture": bool, "takes": [words], "lacks": [words],
+           "price": "$0.003 a megapixel", "price_date", "price_source", "licence": words on what its pictures may be
+           used for, "licence_date", "licence_url", "needs_picture": bool, "takes": [words], "lacks": [words],
            "seconds": {"p50", "p95", "learned"}, "health", "health_words", "calls", "error_rate"}
 QUOTE     {"able": bool, "expected_micro", "at_most_micro", "words": "8 drafts by fal: $0.003 each", "why": words where not able,
-           "left_micro": what may still be spent | null, "local_words": what drawing here takes}
+           "left_micro": what may still be spent | null, "local_words": what drawing here takes,
+           "licence_words": what the pictures may be used for, here and there, "" where nothing restricts them}
 """
 from __future__ import annotations
 

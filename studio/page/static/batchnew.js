@@ -5,6 +5,7 @@ import { tried } from "./batch.js";
 import { Problems, Rows } from "./batchrows.js";
 import { debounced, duration, h, plural, words } from "./dom.js";
 import { studio } from "./studio.js";
+import { Where } from "./where.js";
 
 const PLAIN = { prompt: "Prompt", negative: "Negative prompt", size: "Size", tier: "Tier", seed: "Seed", draft: "Candidates", keep: "To keep", texts: "Words in the picture", palette: "Palette", likeness: "Must look like" };
 const PICTURES = 50; // names in one request
@@ -20,6 +21,8 @@ export class NewBatch {
     this.templates = [];
     this.chosen = [];
     this.check = debounced(() => this.look(), 350);
+    // Its price comes with the check of the rows; what changes in the cloud meanwhile is no reason to check them all again.
+    this.where = new Where({ name: "b-where", changed: () => this.check(), price: () => this.element.isConnected && this.where.value !== this.priced && this.check(), family: () => this.rest.family ?? studio.family });
     this.wrong = h("p", { class: "cs-error", role: "alert" });
     this.file = h("input", { type: "file", id: "cs-b-file", accept: ".csv,.tsv,.txt,.xlsx,.json,.jsonl", class: "cs-voice", onchange: () => this.take(this.file.files[0]) });
     this.paste = h("textarea", { id: "cs-b-paste", rows: 4, placeholder: "product,colour\nred mug,#C0392B" });
@@ -48,7 +51,7 @@ export class NewBatch {
       const { values = {}, ...fields } = setup.fields;
       Object.assign(this, { catalogue, title, columns: { ...setup.columns }, values: { ...values }, chosen: setup.templates.map(({ name }) => name) });
       this.versions = Object.fromEntries(setup.templates.map(({ name, version }) => [name, version]));
-      this.rest = Object.fromEntries(Object.entries(fields).filter(([name, value]) => !["draft", "keep"].includes(name) && !(name === "family" && value === studio.family)));
+      this.rest = Object.fromEntries(Object.entries(fields).filter(([name, value]) => !["draft", "keep", "where"].includes(name) && !(name === "family" && value === studio.family)));
       this.drop.hidden = true;
       this.drop.before(h("p", { class: "cs-b-line cs-b-kept" }, h("span", { text: "The rows of that batch, as they stand by now." }), h("button", { type: "button", class: "cs-link", text: "Choose another file", onclick: (event) => {
         event.target.closest("p").remove();
@@ -58,6 +61,7 @@ export class NewBatch {
       await this.showMapping();
       for (const [name, input] of Object.entries(this.settings)) input.value = fields[name] ?? "";
       if (setup.label) this.label.value = setup.label;
+      this.where.choose(fields.where);
       this.night.checked = Boolean(setup.off_peak);
       if (setup.off_peak) [this.from.value, this.until.value] = [setup.off_peak.from, setup.off_peak.until];
       this.look();
@@ -214,7 +218,7 @@ export class NewBatch {
   }
 
   asked() {
-    const fields = { family: studio.family, tier: null, ...this.rest };
+    const fields = { family: studio.family, tier: null, ...this.rest, ...this.where.request() };
     for (const [name, input] of Object.entries(this.settings)) if (input.value !== "") fields[name] = Number(input.value);
     const values = Object.fromEntries(Object.entries(this.values).filter(([name, value]) => value !== "" && this.variables.has(name)));
     if (Object.keys(values).length) fields.values = values;
@@ -224,6 +228,7 @@ export class NewBatch {
   /** Asks what would come of it by now. */
   async look() {
     const asked = this.asked();
+    this.priced = this.where.value;
     const turn = (this.turn = (this.turn ?? 0) + 1);
     this.outlook.hidden = !this.chosen.length && !this.columns.prompt && !this.rest.prompt; // nothing says yet what to draw
     if (this.outlook.hidden) return this.rows.told([]);
@@ -257,7 +262,9 @@ export class NewBatch {
     this.name = h("input", { type: "text", id: "cs-b-title", maxlength: 80, oninput: () => (this.title = this.name.value) });
     this.go = h("button", { type: "button", class: "cs-primary", onclick: () => this.start() });
     this.begin = h("div", { class: "cs-b-line" }, h("label", { for: this.name.id, text: "Title" }), this.name, this.go);
-    this.outlook.replaceChildren(h("h3", { text: "3  Check and start" }), this.sum, this.problems.element, this.prompts, this.begin, this.sayWrong);
+    const place = h("div", { class: "cs-b-where", hidden: true }, h("span", { class: "cs-b-where-label", text: "Where" }), this.where.element);
+    this.outlook.replaceChildren(h("h3", { text: "3  Check and start" }), this.sum, this.problems.element, this.prompts, place, this.begin, this.sayWrong);
+    this.where.box = place;
   }
 
   /** found: what the check said; null where it refused the batch as a whole. */
@@ -272,6 +279,8 @@ export class NewBatch {
   tell(found) {
     const time = found.seconds ? `, about ${duration(found.seconds)}` : "";
     this.sum.replaceChildren(h("b", { text: `${found.good} of ${found.tasks} can be drawn` }), h("span", { class: "cs-quiet", text: `  ${plural(found.draft, "candidate")}, ${found.keep} to be kept${time}` }));
+    if (found.quote) this.where.tell(found.quote);
+    else this.where.show();
     this.prompts.replaceChildren(...found.first.map((one) => h("li", {}, h("b", { text: one.label }), h("span", { text: one.prompt }), h("small", { class: "cs-quiet", text: [one.template, one.tier, one.size].filter(Boolean).join(" · ") }))));
     if (document.activeElement !== this.name) this.name.value = this.title;
     this.go.textContent = found.bad ? `Start with the ${plural(found.good, "good row")}` : `Start ${plural(found.good, "row")}`;

@@ -44,7 +44,7 @@ export class OneBatch {
     const { batch } = this;
     this.title.textContent = batch.title;
     const left = batch.eta === null ? "" : `, ${duration(batch.eta)} left`;
-    this.words.textContent = `${standing(batch)}, ${plural(batch.delivered, "picture")} delivered${left}. ${batch.why}`;
+    this.words.textContent = `${standing(batch)}, ${plural(batch.delivered, "picture")} delivered${left}. ${batch.setup?.fields.where === "cloud allowed" ? "Cloud allowed. " : ""}${batch.why}`;
     this.bar.replaceChildren(progress(batch));
     const act = (text, run, extra = {}) => h("button", { type: "button", class: "cs-plain", text, onclick: run, ...extra });
     const post = (path, data = {}) => () => tried(async () => this.heard(await api.batches(`/${this.id}/${path}`, data)), this.wrong);

@@ -153,7 +153,7 @@ export class ProviderCard {
     summary.textContent = models.length === 1 ? "1 model and its price" : `${models.length} models and their prices`;
     set(scroll, { "aria-label": `Models of ${title}` });
     this.models.hidden = !models.length;
-    const head = ["Model", "Stands in for", "Price", "1 megapixel", "Takes", "Calls", "Can"];
+    const head = ["Model", "Stands in for", "Price", "1 megapixel", "Takes", "Calls", "Can", "Licence of pictures"];
     const rows = models.map((model) => h("tr", {},
       h("th", { scope: "row" }, h("b", { text: model.title }), h("code", { text: model.id })),
       h("td", {}, h("span", { text: Object.entries(model.serves).map(([family, tiers]) => `${familyTitle(family)}: ${tiers.join(", ")}`).join("; ") || "–" })),
@@ -162,6 +162,7 @@ export class ProviderCard {
       h("td", { class: "cs-sum", text: model.seconds.p50 === null ? "–" : `${time(model.seconds.p50)}${model.seconds.learned ? "" : " ?"}` }),
       h("td", { class: "cs-sum", text: model.calls ? `${model.calls}${model.error_rate ? `, ${percent(model.error_rate)} failed` : ""}` : "–" }),
       h("td", {}, h("span", { text: model.takes.join(", ") }), model.lacks.length ? h("span", { class: "cs-quiet", text: ` No ${model.lacks.join(", ")}.` }) : null),
+      h("td", {}, model.licence_url ? h("a", { href: model.licence_url, target: "_blank", rel: "noopener noreferrer", text: model.licence }) : h("span", { text: model.licence }), h("span", { class: "cs-quiet", text: model.licence_date ? ` ${model.licence_date}` : "" })),
     ));
     const note = terms ? h("p", { class: "cs-quiet" }, h("a", { href: terms, target: "_blank", rel: "noopener noreferrer", text: `Terms of ${title}` }), ". A question mark: a first guess of the time. Calls are billed by the provider's own prices; the ledger compares.") : null;
     scroll.replaceChildren(h("table", {}, h("thead", {}, h("tr", {}, ...head.map((name) => h("th", { scope: "col", text: name })))), h("tbody", {}, ...rows)), ...(note ? [note] : []));

@@ -1,6 +1,7 @@
 // What is compared: chosen before anything is drawn. While it is written, the server says what it would cost, and what it could find.
 
 import { Refused, api } from "./api.js";
+import { clouds } from "./clouds.js";
 import { debounced, duration, h, plural, set } from "./dom.js";
 import { Rows } from "./experimentrows.js";
 import { changesOf } from "./experimentversions.js";
@@ -329,7 +330,7 @@ export class Design {
     }
     delete this.cost.dataset.wrong;
     const time = found.seconds === null ? "how long is not known yet" : `about ${duration(found.seconds)}`;
-    this.cost.textContent = `At most ${plural(found.pairs, "pair")}, ${plural(found.pictures, "picture")}, ${time}. ${this.finds(found.findable)}`;
+    this.cost.textContent = `At most ${plural(found.pairs, "pair")}, ${plural(found.pictures, "picture")}, ${time}. ${this.finds(found.findable)}${clouds.view?.enabled ? " All of it is drawn on this machine and costs nothing at providers, which draw other noise from a seed." : ""}`;
   }
 
   finds({ size, known }) {

@@ -10,19 +10,23 @@ const SETTLE_MS = 350;
 const PLACES = [["local", "On this machine"], ["cloud allowed", "Cloud allowed"]];
 
 export class Where {
-  /** asked(): the request as the form has it, may throw Refused; changed(): something is to be remembered. */
-  constructor({ asked, changed }) {
-    this.asked = asked;
+  /**
+   * asked(): the request as the form has it, may throw Refused; changed(): something is to be remembered. name: its own on the page.
+   * price(): in place of asking for the price of asked(), has somebody `tell` it. family(): whose pictures are drawn.
+   */
+  constructor({ asked, changed, name = "where", price = null, family = () => studio.family }) {
+    Object.assign(this, { asked, family });
     this.chosen = "local";
-    this.radios = PLACES.map(([value]) => h("input", { type: "radio", name: "where", id: `cs-where-${value.split(" ")[0]}`, value, onchange: () => {
+    this.radios = PLACES.map(([value]) => h("input", { type: "radio", name, id: `cs-${name}-${value.split(" ")[0]}`, value, onchange: () => {
       this.chosen = value;
       changed();
       this.show();
     } }));
     this.modes = h("div", { class: "cs-where", role: "radiogroup", "aria-label": "Where it may be drawn" }, ...this.radios.map((radio, i) => h("label", { class: "cs-seed-mode" }, radio, h("span", { text: PLACES[i][1] }))));
     this.said = h("p", { class: "cs-quiet cs-where-said", role: "status" });
-    this.element = h("div", {}, this.modes, this.said);
-    this.ask = debounced(() => this.quote(), SETTLE_MS);
+    this.terms = h("p", { class: "cs-quiet cs-where-terms" });
+    this.element = h("div", {}, this.modes, this.said, this.terms);
+    this.ask = price ?? debounced(() => this.quote(), SETTLE_MS);
     studio.on("clouds", () => this.show());
     studio.on("choice", () => this.show());
   }
@@ -39,7 +43,8 @@ export class Where {
 
   /** Where the chosen family is not on this machine there is nothing to choose. */
   get only() {
-    return studio.about?.families.find((one) => one.name === studio.family)?.usable === false && clouds.serves(studio.family);
+    const family = this.family();
+    return studio.about?.families.find((one) => one.name === family)?.usable === false && clouds.serves(family);
   }
 
   get value() {
@@ -87,6 +92,7 @@ export class Where {
   }
 
   tell(quote) {
+    set(this.terms, { text: quote.licence_words ?? "" });
     if (!quote.able) {
       this.say([quote.local_words, quote.why].filter(Boolean).join(" "));
       return;
@@ -99,6 +105,7 @@ export class Where {
 
   say(text) {
     set(this.said, { text });
+    set(this.terms, { text: "" });
   }
 
   /** Its part of the request: what stays here is not said. */
