@@ -13,10 +13,11 @@ from typing import Any
 
 from benchmarks.faultlane import LATER, LIMITS
 from models.cards import load_catalogue
-from studio import cloudcalls, clouddelivery, cloudworker, files, spool
+from studio import cloudcalls, clouddelivery, cloudendings, cloudrecords, cloudworker, files, spool
 from studio.store import Store, cloudtasks, images, jobs, ledger
 
-WATCHED = {module.__file__ for module in (cloudcalls, clouddelivery, cloudworker, files, spool, cloudtasks, images, jobs, ledger)}
+MODULES = (cloudcalls, clouddelivery, cloudendings, cloudrecords, cloudworker, files, spool, cloudtasks, images, jobs, ledger)
+WATCHED = {module.__file__ for module in MODULES}
 
 
 def live(folder: str, places: Mapping[str, Any], env: Mapping[str, str], lines: Any = None, die_at: int = 0) -> None:

@@ -13,40 +13,49 @@ import logging
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from models.cloud.keys import hide
-from models.cloud.spec import CloudEngine, CloudError, Result, Ticket
+from models.cloud.spec import Call, CloudEngine, CloudError, Recording, Result, Ticket
 from models.errors import StudioError
-from pipelines.fallback import Next, after
-from pipelines.health import outcome_of
-from pipelines.offers import offers
-from pipelines.route import Route, Share, hedge
-from studio.calls import ask_of, call_of, lora_addresses
-from studio.clouddelivery import Delivery, observe, told_by
+from pipelines.route import Route, Share
+from studio.calls import call_of, lora_addresses
+from studio.clouddelivery import Delivery, observe
+from studio.cloudendings import (
+    USUAL_DEADLINE,
+    hand_back,
+    record_broken,
+    record_failure,
+    request_of,
+    reserve_second,
+    share_of,
+    step_after,
+)
 from studio.cloudengines import Engines
-from studio.dispatch import loads
+from studio.cloudrecords import Records, known_numbers, surely_absent, unix
 from studio.providers import Providers
 from studio.spool import Spool
-from studio.store import Store, cloudhealth, cloudtasks, jobs, ledger
-from studio.store.cloudtasks import Errand, Travel
+from studio.store import Store, cloudhealth, cloudtasks, ledger
+from studio.store.cloudtasks import Errand
 
 log = logging.getLogger(__name__)
 
 Made = TypeVar("Made")
 LATER_SECONDS = 300.0  # how long a call that did not end in time is asked for, before it is held as uncertain
-USUAL_DEADLINE, USUAL_LATE = 120.0, 60.0  # of a share that says nothing
 ENDED = "The job was ended."
 
 
 @dataclass(eq=False)
 class Run:
-    """A call under way. ticket: once it was submitted; result: once its pictures are here. cancelled: it was asked to end, once."""
+    """A call under way. ticket: once it was submitted; result: once its pictures are here. cancelled: it was asked to end, once.
+    asking: it may have been taken, and its number is not kept yet. searching: its answer was lost, and it is looked for."""
 
     errand: Errand
     ticket: Ticket | None = None
     cancelled: bool = False
+    asking: bool = False
+    searching: bool = False
     result: Result | None = None
     task: asyncio.Task[None] | None = None
 
@@ -69,6 +78,8 @@ class Caller:
         self._store, self._providers, self._engines = store, providers, engines
         self._spool, self._delivery, self._tell, self._database = spool, delivery, tell, database
         self.runs: set[Run] = set()
+        self.leaving = False  # nothing is begun any more
+        self._records = Records(self._alone)
 
     # Beginning.
 
@@ -110,22 +121,71 @@ class Caller:
             if run.ticket is None:
                 provider = self._providers.one(errand.provider)
                 model = provider.model(errand.model)
-                loras = await self._in_database(lambda db: lora_addresses(db, errand.draft, _request(db, errand)))
+                loras = await self._in_database(lambda db: lora_addresses(db, errand.draft, request_of(db, errand)))
                 webhook = self._engines.webhook(provider)
                 call = await asyncio.to_thread(call_of, errand.draft, provider, model, loras, webhook)
                 source = await asyncio.to_thread(self._providers.key_source, provider)
+                if self.leaving:
+                    raise asyncio.CancelledError  # whoever comes after this worker sends it
+                run.asking = True
                 if not await self._in_transaction(lambda db: self._begin(db, errand, source or "")):
                     return None
             # Before the submit, for some providers answer it only when they have drawn.
             hedging = asyncio.create_task(self._hedge(run, started, share)) if not errand.hedge else None
             try:
                 if run.ticket is None:
-                    run.ticket = await self._taken(run, await engine.submit(call, deadline))
+                    run.ticket = await self._taken(run, await self._submitted(run, engine, call, deadline))
+                    run.asking = False
                 with self._engines.hearing(errand.provider, run.ticket.request_id):
                     return await self._collected(run, engine, deadline)
             finally:
+                run.asking = False
                 if hedging is not None:
                     hedging.cancel()
+
+    async def _submitted(self, run: Run, engine: CloudEngine, call: Call, deadline: float) -> Ticket:
+        """Submits; what was sent and never answered is looked for in the provider's record, where it has one."""
+        begun = time.time()
+        try:
+            return await engine.submit(call, deadline)
+        except CloudError as error:
+            if error.sent != "maybe":
+                raise
+            run.searching = True
+            known = await self._in_database(lambda db: known_numbers(db, call.provider))
+            ticket = await self._records.wait_for(engine, call, begun, known)
+            if ticket is None:
+                raise
+            log.info("charge %d: %s; its record has it", run.errand.charge, error)
+            return ticket
+        finally:
+            run.searching = False
+
+    def _alone(self, provider: str) -> bool:
+        return not any(run.asking and not run.searching for run in self.runs if run.errand.provider == provider)
+
+    async def look_up(self, errand: Errand, charge: sqlite3.Row) -> None:
+        """Asks the provider's record, where it has one, for a charge that is uncertain and has no number: it is collected by what is found
+        there, and given back where it surely never came."""
+        try:
+            async with self._engines.engine(errand.provider) as engine:
+                if not isinstance(engine, Recording) or not self._alone(errand.provider):
+                    return
+                provider = self._providers.one(errand.provider)
+                loras = await self._in_database(lambda db: lora_addresses(db, errand.draft, request_of(db, errand)))
+                call = await asyncio.to_thread(call_of, errand.draft, provider, provider.model(errand.model), loras)
+                known = await self._in_database(lambda db: known_numbers(db, errand.provider))
+                ticket = await self._records.find(engine, call, unix(charge["begun"]), known)
+        except StudioError as error:
+            log.info("charge %d cannot be looked up: %s", errand.charge, error)
+            return
+        if ticket is not None:
+            await self._in_transaction(lambda db: ledger.found(db, errand.charge, ticket.to_dict()))
+            self.start(errand, ticket)
+        elif surely_absent(charge):
+            why = f"{provider.title} has no record of it: it never came there."
+            await self._in_transaction(lambda db: ledger.release(db, errand.charge, why))
+            self._tell("job", id=errand.task.job)
 
     def _begin(self, db: sqlite3.Connection, errand: Errand, key_source: str) -> bool:
         """The last look before money is spent; False when the batch is not to be drawn there any more."""
@@ -133,13 +193,13 @@ class Caller:
             return False
         row = db.execute("SELECT person, shared FROM jobs WHERE id = ?", [errand.task.job]).fetchone()
         wanted = cloudtasks.is_wanted(db, errand)
-        stays = cloudtasks.stays(db, row["person"], row["shared"], _request(db, errand))
+        stays = cloudtasks.stays(db, row["person"], row["shared"], request_of(db, errand))
         if wanted and not stays:
             ledger.begin(db, errand.charge, key_source)
             cloudhealth.began(db, errand.provider, errand.model)
             return True
         ledger.release(db, errand.charge, stays or ENDED)
-        self._hand_back(db, errand, errand.travel)
+        hand_back(db, errand, errand.travel)
         return False
 
     async def _taken(self, run: Run, ticket: Ticket) -> Ticket:
@@ -170,7 +230,7 @@ class Caller:
                 result = await engine.collect(run.ticket, deadline, on_state)
                 break
             except CloudError as error:
-                step = self._after(error, errand, paid=0, covered=True)
+                step = step_after(error, errand, paid=0, covered=True)
                 if step.go != "resume" or error.final or self._engines.clock() >= last:
                     raise
                 log.info("charge %d: %s", errand.charge, error)
@@ -203,36 +263,12 @@ class Caller:
     async def _send_second(self, errand: Errand, share: Share) -> None:
         try:
             usable = await asyncio.to_thread(self._providers.usable)
-            second = await self._in_transaction(lambda db: self._reserve_second(db, errand, share, usable))
+            second = await self._in_transaction(lambda db: reserve_second(db, errand, share, usable))
         except StudioError as error:
             log.info("charge %d is not hedged: %s", errand.charge, error)
             return
         if second is not None:
             self.start(second)
-
-    def _reserve_second(self, db: sqlite3.Connection, errand: Errand, slow: Share, usable: Any) -> Errand | None:
-        if not cloudtasks.is_wanted(db, errand) or len(cloudtasks.live(db, errand.task.id)) > 1:
-            return None
-        row, request = db.execute("SELECT * FROM jobs WHERE id = ?", [errand.task.job]).fetchone(), _request(db, errand)
-        loras = lora_addresses(db, errand.draft, request)
-        ask = ask_of(errand.draft, len(errand.draft.numbers), row["family"], request, loras, 0.0, errand.travel.avoid)
-        now = time.time()
-        found = offers(ask, usable.values(), cloudhealth.read(db), loads(db, now), now)
-        left = ledger.left(db, row["person"], ledger.project_of(row["shared"]))
-        share = hedge(ask, slow, found, cloudhealth.policy(), 0 if left is None else left, now)
-        if share is None:
-            return None
-        charge = ledger.of_job(
-            db, errand.task.job, share.provider, share.model, errand.draft.numbers, share.price_micro,
-            task=errand.task.id, hedge_of=errand.charge,
-        )  # fmt: skip
-        try:
-            number = ledger.reserve(db, charge)
-        except ledger.OverBudget:
-            return None
-        route = dict(errand.travel.route) | {"shares": [*errand.travel.route.get("shares", ()), vars(share)]}
-        db.execute("UPDATE tasks SET route = ? WHERE id = ?", [replace(errand.travel, route=route).text(), errand.task.id])
-        return cloudtasks.errand_of(db, ledger.one(db, number))
 
     # Ending.
 
@@ -247,71 +283,15 @@ class Caller:
             if delivered.closed and other is not run and other.errand.task.id == errand.task.id:
                 await self.cancel(other)
 
-    def _after(self, error: CloudError, errand: Errand, paid: int, covered: bool) -> Next:
-        return after(
-            error.kind, error.sent, error.request_id, error.billed_micro,
-            attempts=errand.travel.attempts + 1, paid=paid, covered=covered, policy=cloudhealth.policy(),
-        )  # fmt: skip
-
     async def _failed(self, run: Run, error: CloudError) -> None:
         """A call that brought nothing: its money, what is learned, and who is asked next, in one transaction."""
         log.info("job %d, charge %d: %s (%s, sent %s)", run.errand.task.job, run.errand.charge, error, error.kind, error.sent)
-        await self._in_transaction(lambda db: self.record_failure(db, run.errand, error))
+        await self._in_transaction(lambda db: record_failure(db, run.errand, error, ours=run.cancelled and error.final))
         await asyncio.to_thread(self._spool.drop, run.errand.charge)
-
-    def record_failure(self, db: sqlite3.Connection, errand: Errand, error: CloudError) -> None:
-        charge = ledger.one(db, errand.charge)
-        if charge["state"] in ("settled", "released"):
-            return
-        row = db.execute("SELECT person, shared FROM jobs WHERE id = ?", [errand.task.job]).fetchone()
-        left = ledger.left(db, row["person"], ledger.project_of(row["shared"]))
-        step = self._after(error, errand, cloudtasks.paid_before(db, errand), covered=(left or 0) >= errand.expected)
-        if step.charge == "settle":
-            assert error.billed_micro is not None
-            ledger.settle(db, errand.charge, error.billed_micro, told=None if errand.provider == "bfl" else False)
-        elif step.charge == "release":
-            ledger.release(db, errand.charge, error)
-        else:  # also one that was asked for long enough
-            ledger.uncertain(db, errand.charge, error)
-        outcome = outcome_of(error.kind)
-        observe(db, errand, outcome, 0.0, error.retry_after, error.what.rstrip(".") if outcome == "disabled" else "")
-        if [one for one in cloudtasks.live(db, errand.task.id) if one["id"] != errand.charge]:
-            return  # the other of the pair may still bring it
-        avoid = (*errand.travel.avoid, errand.provider) if step.avoid or step.go == "resume" else errand.travel.avoid
-        failed = errand.travel.attempts + (error.kind != "throttled")
-        travel = replace(errand.travel, avoid=tuple(dict.fromkeys(avoid)), attempts=failed)
-        refused = error.kind in ("moderation", "validation")
-        if step.go == "stop" and cloudtasks.is_wanted(db, errand) and (refused or errand.away):
-            why = " ".join(part for part in (error.why, f"({step.words}.)" if step.words else "") if part)
-            jobs.fail_in(db, errand.task, hide(error.what), hide(why), error.todo)
-            return
-        cloudtasks.say(db, errand.task.job, hide(f"{error.what} {step.words}".strip()))
-        self._hand_back(db, errand, travel, home=step.go == "stop")
-
-    def _hand_back(self, db: sqlite3.Connection, errand: Errand, travel: Travel, home: bool = False) -> None:
-        """A batch of which nothing came: to whoever is next, or to its end where nobody wants it any more."""
-        if errand.hedge and [one for one in cloudtasks.live(db, errand.task.id) if one["id"] != errand.charge]:
-            return
-        if cloudtasks.is_wanted(db, errand):
-            cloudtasks.back(db, errand, travel, home)
-        elif db.execute("SELECT 1 FROM tasks WHERE id = ? AND state IN ('waiting', 'leased')", [errand.task.id]).fetchone():
-            jobs.close_draft(db, errand.task, stopped=True)
 
     async def _broken(self, run: Run, error: StudioError) -> None:
         """What is no answer of a provider's: a full disk, a picture that is gone, a bug. Its money is held unless it surely never left."""
-        await self._in_transaction(lambda db: self._record_broken(db, run, error))
-
-    def _record_broken(self, db: sqlite3.Connection, run: Run, error: StudioError) -> None:
-        errand = run.errand
-        charge = ledger.one(db, errand.charge)
-        if charge["state"] == "reserved" and charge["begun"] is None:
-            ledger.release(db, errand.charge, error)
-        elif run.result is not None:  # it was drawn and is paid for; its pictures lie in the spool until they can be written
-            ledger.settle(db, errand.charge, run.result.billed_micro, run.result.seconds, told=told_by(run.result, errand))
-        elif charge["state"] in ("reserved", "submitted"):
-            ledger.uncertain(db, errand.charge, error)
-        if not [one for one in cloudtasks.live(db, errand.task.id) if one["id"] != errand.charge]:
-            jobs.fail_in(db, errand.task, hide(error.what), hide(error.why), error.todo)
+        await self._in_transaction(lambda db: record_broken(db, run.errand, run.result, error))
 
     # The database.
 
@@ -324,16 +304,3 @@ class Caller:
                 return work(db)
 
         return await self._database(whole)
-
-
-def share_of(errand: Errand) -> Share:
-    """The share of the route that the call is for."""
-    shares = Route.from_dict(errand.travel.route).shares if errand.travel.route else ()
-    own = [share for share in shares if (share.provider, share.model) == (errand.provider, errand.model)]
-    count = len(errand.draft.numbers)
-    share = own[-1] if own else Share(errand.provider, errand.model, count, errand.expected, deadline=USUAL_DEADLINE, late=USUAL_LATE)
-    return replace(share, count=count, price_micro=errand.expected, calls=1)
-
-
-def _request(db: sqlite3.Connection, errand: Errand) -> Any:
-    return jobs.request_of(db.execute("SELECT request FROM jobs WHERE id = ?", [errand.task.job]).fetchone())

@@ -21,7 +21,7 @@ from studio.supervisor import FIRST_PAUSE, HEALTHY_SECONDS, LONGEST_PAUSE, OUT_L
 log = logging.getLogger(__name__)
 
 PATROL_SECONDS = 0.5
-LAST_WORDS_SECONDS = 3.0
+LAST_WORDS_SECONDS = 18.0  # a little more than the worker waits for answers that would be lost
 
 
 class CloudSupervisor:

@@ -17,7 +17,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,7 +32,9 @@ from models.cloud.transport import TransportLimits
 from studio import events
 from studio.cloudcalls import LATER_SECONDS, Caller
 from studio.clouddelivery import Delivery
+from studio.cloudendings import record_failure
 from studio.cloudengines import Engines
+from studio.cloudrecords import seconds_since, tells
 from studio.cloudsetup import CloudSetup
 from studio.config import quiet_libraries
 from studio.providers import Providers
@@ -51,8 +52,10 @@ IDLE_SECONDS = 1.0
 WEBHOOK_SECONDS = 20.0  # to fetch what proves webhooks
 BUSY_SECONDS = 0.5
 ADOPT_SECONDS = 20.0  # between two looks for calls that nobody waits for any more
-UNCERTAIN_SECONDS = 120.0  # between two looks at what is uncertain and has a number to ask for
-UNCERTAIN_AGE = 3600.0  # for how long providers keep results
+UNCERTAIN_SECONDS = 120.0  # between two looks at what is uncertain: at the least, and
+UNCERTAIN_SHARE = 0.1  # ... so much of how old it is
+UNCERTAIN_AGE = 7 * 86400.0  # after which it is for people: pictures are kept for an hour, what became of a request for longer
+LEAVE_SECONDS = 15.0  # for answers that would be lost with this process
 
 
 class CloudWorker:
@@ -78,6 +81,7 @@ class CloudWorker:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._database = ThreadPoolExecutor(1, thread_name_prefix="database")
         self._looked = 0.0
+        self._asked: dict[int, float] = {}  # when an uncertain charge was asked for
         self._adopted = time.monotonic()
 
     def tell(self, event: str, **message: object) -> None:
@@ -121,9 +125,19 @@ class CloudWorker:
                     run.task.cancel()
             await self.engines.aclose()
 
+    def leave(self, seconds: float) -> None:
+        """Begins nothing more, and waits until no answer would be lost if this process ended. From another thread than the loop's."""
+        caller = getattr(self, "caller", None)
+        if caller is None:
+            return
+        caller.leaving = True
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and any(run.asking for run in list(caller.runs)):
+            time.sleep(0.02)
+
     async def _look(self) -> None:
         """Takes what was sent, and ends what nobody wants any more."""
-        room = MOST_CALLS - len(self.caller.runs)
+        room = 0 if self.caller.leaving else MOST_CALLS - len(self.caller.runs)
         if room > 0:
             for errand in await self._in_database(lambda: self._lease(room)):
                 self.caller.start(errand)
@@ -203,7 +217,7 @@ class CloudWorker:
 
     def _uncertain(self, errand: cloudtasks.Errand, error: CloudError) -> None:
         with self.store.write() as db:
-            self.caller.record_failure(db, errand, error)
+            record_failure(db, errand, error)
 
     def _close(self, charge: int, why: str) -> None:
         with self.store.write() as db:
@@ -228,13 +242,21 @@ class CloudWorker:
             cloudtasks.free_orphans(db)
 
     async def _ask_for_uncertain(self) -> None:
-        """What may have been drawn and has a number is asked for again, as long as a provider may still have it."""
+        """What may have been drawn is asked for again by its number, or looked for in the provider's record; the older, the less often."""
         busy = {run.errand.charge for run in self.caller.runs}
-        for charge in await self._in_database(lambda: ledger.open_charges(self.store.db)):
-            if charge["state"] == "uncertain" and charge["ticket"] and charge["id"] not in busy and _age(charge) < UNCERTAIN_AGE:
-                errand = await self._in_database(partial(self._errand_of, charge))
-                if errand is not None:
-                    self.caller.start(errand, Ticket.from_dict(json.loads(charge["ticket"])))
+        charges = await self._in_database(lambda: ledger.open_charges(self.store.db, state="uncertain"))
+        self._asked = {charge["id"]: self._asked.get(charge["id"], 0.0) for charge in charges}
+        for charge in charges:
+            age, since = seconds_since(charge["submitted"] or charge["created"]), time.monotonic() - self._asked[charge["id"]]
+            due = not self._asked[charge["id"]] or since > max(UNCERTAIN_SECONDS, UNCERTAIN_SHARE * age)
+            if charge["id"] in busy or not due or age > UNCERTAIN_AGE or len(self.caller.runs) >= MOST_CALLS or not charge["task_id"]:
+                continue
+            errand = await self._in_database(partial(self._errand_of, charge))
+            if errand is not None and charge["ticket"]:
+                self._asked[charge["id"]] = time.monotonic()
+                self.caller.start(errand, Ticket.from_dict(json.loads(charge["ticket"])))
+            elif errand is not None and tells(charge):
+                await self.caller.look_up(errand, charge)
 
     # The rest.
 
@@ -266,33 +288,28 @@ def patiently(work: Callable[[], Made]) -> Made:
 def main() -> None:
     quiet_libraries()
     setup = CloudSetup.from_line(sys.stdin.buffer.readline())
-    _end_with_parent()
     folder = Path(setup.data_dir)
     handler = logging.handlers.RotatingFileHandler(folder / "logs" / "cloud.log", maxBytes=2 * 2**20, backupCount=3)
     logging.basicConfig(level=logging.INFO, handlers=[handler], format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each poll
     guard_logs()
     worker = CloudWorker(Store(folder / "studio.db"), folder, load_catalogue(), setup.name)
+    _end_with_parent(worker)
     # One at a time: a worker of a page that was killed lets go within moments.
     with FileLock(folder / "cloud.lock"):
         worker.link = events.connect(setup.address, bytes.fromhex(setup.key), worker.hear)
         asyncio.run(worker.run())
 
 
-def _end_with_parent() -> None:
-    """The page's end is ours: whatever is under way is gone on with by the next worker."""
+def _end_with_parent(worker: CloudWorker) -> None:
+    """The page's end is ours: what is under way is gone on with by the next worker, but for answers that only this one can hear."""
 
     def wait() -> None:
         sys.stdin.buffer.read()
+        worker.leave(LEAVE_SECONDS)
         os._exit(0)
 
     threading.Thread(target=wait, name="parent", daemon=True).start()
-
-
-def _age(charge: sqlite3.Row) -> float:
-    """Seconds since a charge was submitted."""
-    moment = datetime.fromisoformat(charge["submitted"] or charge["created"])
-    return (datetime.now(UTC) - moment).total_seconds()
 
 
 if __name__ == "__main__":

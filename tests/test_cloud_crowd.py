@@ -1,4 +1,4 @@
-"""Two hundred requests of several people at once: what the cloud worker holds open meanwhile, and what it still holds when they are over."""
+"""Two hundred requests of several people at once: what the cloud worker holds open meanwhile, and what when they are over."""
 from __future__ import annotations
 
 import asyncio
@@ -161,7 +161,7 @@ def test_the_worker_s_process_holds_nothing_more_after_a_crowd(crowded: Studio, 
     lasts = {name: moments[-1] for name, moments in even.items()}
     whole = max(moments[-1] for moments in uneven.values())
     for name, moments in uneven.items():
-        print(f"{name}: 200 with Ada's 101 first {statistics.mean(moments):.1f} s, last {moments[-1]:.1f} s; 50 each, last {lasts[name]:.1f} s")
+        print(f"{name}: mean {statistics.mean(moments):.1f} s, last {moments[-1]:.1f} s; of 50 each the last {lasts[name]:.1f} s")
     assert all(last <= LAST_TO_MEAN * statistics.mean(lasts.values()) for last in lasts.values())
     # With 33 each they are owed four times 33 of the 200 places: Ada's queue before them costs them nothing.
     assert all(uneven[name][-1] <= LAST_TO_MEAN * 4 * 33 / 200 * whole for name in NAMES[1:])

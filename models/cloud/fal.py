@@ -74,9 +74,9 @@ class FalEngine:
 
     async def collect(self, ticket: Ticket, deadline: float, on_state: Callable[[str], None] | None = None) -> Result:
         rhythm = Rhythm(self._transport, self._line.title, ticket, deadline, on_state)
-        while not await self._done(ticket, deadline, rhythm):
+        while (well := await self._done(ticket, deadline, rhythm)) is None:
             await rhythm.wait()
-        made = await self._made(ticket, deadline)
+        made = await self._made(ticket, deadline, well)
         urls = [str(image.get("url")) for image in made["images"]]
         flags = [flag is True for flag in made.get("has_nsfw_concepts") or []]
         if len(flags) >= len(urls) and all(flags[: len(urls)]):
@@ -126,12 +126,13 @@ class FalEngine:
             return self._line.refusal(answer, sent="no")
         return self._line.explained(answer)
 
-    async def _done(self, ticket: Ticket, deadline: float, rhythm: Rhythm) -> bool:
+    async def _done(self, ticket: Ticket, deadline: float, rhythm: Rhythm) -> bool | None:
+        """Whether it ended well; None while it has not ended."""
         answer = await self._line.ask("GET", ticket.urls["status"], deadline, self._polled, request_id=ticket.request_id)
         told = answer.table()
         match told.get("status"):
             case "COMPLETED":
-                return True
+                return not told.get("error")
             case "IN_QUEUE":
                 ahead = told.get("queue_position")
                 rhythm.say(f"queued, {ahead} ahead" if ahead else "queued")
@@ -139,16 +140,21 @@ class FalEngine:
                 rhythm.say("drawing")
             case other:
                 rhythm.say(str(other).lower()[:40])
-        return False
+        return None
 
     def _polled(self, answer: Answer) -> CloudError | None:
         if answer.status == 403 and any(word in words_of(answer.json()).lower() for word in LOCKED):
             return self._line.refusal(answer, "quota")
         return self._line.polled(answer)
 
-    async def _made(self, ticket: Ticket, deadline: float) -> dict[str, Any]:
+    async def _made(self, ticket: Ticket, deadline: float, well: bool) -> dict[str, Any]:
         """The model's answer, which is its error where it failed. Raises CloudError."""
-        answer = await self._line.ask("GET", ticket.urls["result"], deadline, self._read, request_id=ticket.request_id)
+        try:
+            answer = await self._line.ask("GET", ticket.urls["result"], deadline, self._read, request_id=ticket.request_id)
+        except CloudError as error:
+            if error.kind == "expired" and well:  # drawn, charged, and no longer kept
+                error.billed_micro = billed_for(ticket, ticket.count)
+            raise
         if answer.status >= 400:
             raise self._failed(answer, ticket)
         told = answer.table()

@@ -1,13 +1,15 @@
 """Replicate: predictions. Made without `Prefer: wait`, so that an id is here before anything is waited for.
 
 Flagged pictures are left out of the list; where all are, the prediction fails. It charges by the output picture: for none, nothing; an
-aborted prediction (its `Cancel-After` ran out before it began) is free, one that was cancelled while it ran is charged.
+aborted prediction (its `Cancel-After` ran out before it began) is free, and so is one that was cancelled before it started; one that was
+cancelled while it ran is charged. It lists its predictions, newest first: there a submit is found whose answer was lost.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from datetime import datetime
 from typing import Any
 
 from models.cloud.answers import Answer, refused_content, sentence, words_of
@@ -18,6 +20,7 @@ from models.cloud.transport import Transport
 
 STATES = {"starting": "starting", "processing": "drawing"}
 OVER = ("succeeded", "failed", "canceled", "aborted")
+LIST_PAGES = 20  # of a hundred each, that are looked through for a lost submit
 
 
 def body_of(model: CloudModel, call: Call) -> tuple[str, dict[str, Any]]:
@@ -62,12 +65,7 @@ class ReplicateEngine:
         minutes = max(1, math.ceil((deadline - self._transport.clock()) / 60)) + 1
         headers = {"Cancel-After": f"{minutes}m"}
         answer = await self._line.order(path, body, deadline, self._submitted, headers=headers, seconds=self._transport.limits.try_)
-        told = answer.table()
-        id, urls = str(told["id"]), told.get("urls") or {}
-        own = self._line.url(f"/v1/predictions/{id}")
-        kept = {"status": str(urls.get("get") or own), "cancel": str(urls.get("cancel") or f"{own}/cancel")}
-        took = self._transport.clock() - began
-        return Ticket(id, kept, model.id, len(call.seeds), call_micro(model, call), call.seeds, seconds=took)
+        return self._ticket(answer.table(), model, call, self._transport.clock() - began)
 
     async def collect(self, ticket: Ticket, deadline: float, on_state: Callable[[str], None] | None = None) -> Result:
         rhythm = Rhythm(self._transport, self._line.title, ticket, deadline, on_state)
@@ -93,6 +91,35 @@ class ReplicateEngine:
             return False
         return answer.table().get("status") in ("canceled", "aborted")
 
+    async def recorded(self, call: Call, since: float, until: float, known: Collection[str]) -> list[Ticket]:
+        """Found by model, prompt and seed. The list has them at once; inputs are gone from it after an hour."""
+        model = self._provider.model(call.model)
+        wanted = body_of(model, call)[1]["input"]
+        found = []
+        for told in await self._listed(since):
+            if str(told.get("id")) in known or told.get("model") != model.id or not since <= _moment(told) <= until:
+                continue
+            inputs = told.get("input")
+            if told.get("data_removed") or not isinstance(inputs, dict) or not inputs:
+                what = f"{self._line.title} no longer tells what it was asked for."
+                raise CloudError("expired", what, "It keeps inputs for an hour.", sent="yes")
+            if all(inputs.get(name) == wanted.get(name) for name in ("prompt", "seed")):
+                found.append(self._ticket(told, model, call, 0.0))
+        return found[::-1]
+
+    async def _listed(self, since: float) -> list[dict[str, Any]]:
+        """Predictions made since then, the newest first, and some that are older."""
+        deadline = self._transport.clock() + CHECK_SECONDS
+        url, found = self._line.url("/v1/predictions"), list[dict[str, Any]]()
+        for _ in range(LIST_PAGES):
+            told = (await self._line.ask("GET", url, deadline, self._line.polled, tries=3)).table()
+            page = [one for one in told.get("results") or [] if isinstance(one, dict)]
+            found += page
+            url = str(told.get("next") or "")
+            if not url or any(_moment(one) < since for one in page):
+                return found
+        raise CloudError("expired", f"{self._line.title} has taken too many requests since.", sent="yes")
+
     async def check(self) -> Checked:
         url = self._line.url("/v1/account")
         try:
@@ -105,6 +132,12 @@ class ReplicateEngine:
     async def aclose(self) -> None: ...
 
     # Reading.
+
+    def _ticket(self, told: dict[str, Any], model: CloudModel, call: Call, seconds: float) -> Ticket:
+        id, urls = str(told["id"]), told.get("urls") or {}
+        own = self._line.url(f"/v1/predictions/{id}")
+        kept = {"status": str(urls.get("get") or own), "cancel": str(urls.get("cancel") or f"{own}/cancel")}
+        return Ticket(id, kept, model.id, len(call.seeds), call_micro(model, call), call.seeds, seconds=seconds)
 
     def _submitted(self, answer: Answer) -> CloudError | None:
         if 200 <= answer.status < 300 and not answer.table().get("id"):
@@ -120,9 +153,11 @@ class ReplicateEngine:
         if status == "failed":
             what = f"{title} could not draw it."
             return CloudError("capacity", what, why, sent="yes", request_id=id, billed_micro=0, final=True)
-        billed = 0 if status == "aborted" else None
+        # What never started was not charged; what was cancelled while it ran is, for as much as was asked for.
+        began = status == "canceled" and bool(told.get("started_at"))
+        billed = billed_for(ticket, ticket.count) if began else 0
         what = f"{title} ended the request before it was drawn."
-        why = why or "It did not begin in time." if status == "aborted" else "It was cancelled."
+        why = why or ("It did not begin in time." if status == "aborted" else "It was cancelled.")
         return CloudError("capacity", what, why, sent="yes", request_id=id, billed_micro=billed, final=True)
 
     def _outputs(self, told: dict[str, Any], ticket: Ticket) -> list[str]:
@@ -136,3 +171,11 @@ class ReplicateEngine:
         if not urls or not all(isinstance(url, str) for url in urls):
             raise self._line.nothing(ticket)
         return urls
+
+
+def _moment(told: dict[str, Any]) -> float:
+    """When a prediction was made, in Unix seconds; long ago where it does not say."""
+    try:
+        return datetime.fromisoformat(str(told.get("created_at"))).timestamp()
+    except ValueError:
+        return 0.0

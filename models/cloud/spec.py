@@ -5,9 +5,9 @@ No HTTP and no torch here: the page's process imports this module. Money is in w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from models.cloud.keys import hide
 from models.errors import StudioError
@@ -208,3 +208,13 @@ class CloudEngine(Protocol):
         ...
 
     async def aclose(self) -> None: ...
+
+
+@runtime_checkable
+class Recording(Protocol):
+    """A provider that tells what it took of late, so that a submit whose answer was lost is found again."""
+
+    async def recorded(self, call: Call, since: float, until: float, known: Collection[str]) -> list[Ticket]:
+        """What it took between two Unix times that is like `call`, oldest first, without the requests of `known`. An empty list means
+        that it took none. Raises CloudError, also where its record no longer tells."""
+        ...

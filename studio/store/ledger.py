@@ -155,6 +155,13 @@ def submitted(db: sqlite3.Connection, charge: int, ticket: Mapping[str, Any]) ->
     _move(db, charge, "submitted", ("reserved", "uncertain"), submitted=now(), **known)
 
 
+def found(db: sqlite3.Connection, charge: int, ticket: Mapping[str, Any]) -> None:
+    """The provider's record has an uncertain charge: it is asked for by that from now on. It stays uncertain until it is known how it
+    ended, for its batch may be somebody else's by now."""
+    known = {"request_id": ticket.get("request_id"), "ticket": json.dumps(ticket)}
+    _move(db, charge, "uncertain", ("uncertain",), submitted=now(), **known)
+
+
 def settle(db: sqlite3.Connection, charge: int, micro: int | None, seconds: float | None = None, told: bool | None = None) -> bool:
     """It is paid. micro: what it came to, None where the provider names no price: what was expected. told: whether `micro` is the
     provider's word, by itself where there is one; only that is held against the table of prices. seconds: from submit to pictures.
@@ -211,10 +218,11 @@ def one(db: sqlite3.Connection, charge: int) -> Row:
     return row
 
 
-def open_charges(db: sqlite3.Connection, provider: str | None = None) -> list[Row]:
-    """Those that are neither settled nor released, oldest first: what a worker that starts must look after."""
-    only, values = ("", []) if provider is None else (" AND provider = ?", [provider])
-    return db.execute(f"SELECT * FROM charges WHERE state IN {OPEN}{only} ORDER BY id", values).fetchall()
+def open_charges(db: sqlite3.Connection, provider: str | None = None, state: str | None = None) -> list[Row]:
+    """Those that are neither settled nor released, oldest first: what a worker that starts must look after. provider, state: only its."""
+    only = "".join(f" AND {name} = :{name}" for name, value in (("provider", provider), ("state", state)) if value is not None)
+    rows = db.execute(f"SELECT * FROM charges WHERE state IN {OPEN}{only} ORDER BY id", {"provider": provider, "state": state})
+    return rows.fetchall()
 
 
 def of_jobs(db: sqlite3.Connection, jobs: Iterable[int]) -> list[Row]:

@@ -1,6 +1,6 @@
 """What may go wrong at a provider, as a queue that a test fills.
 
-Any request (`at` says which: "submit", "poll", "result", "download", "cancel", "check", "upload") may be answered by
+Any request (`at` says which: "submit", "poll", "result", "download", "cancel", "check", "list", "upload") may be answered by
     reset          the connection is reset before the first byte of an answer
     hang           no answer until the asker leaves
     trickle        one byte every `pace` seconds

@@ -33,6 +33,7 @@ STATUSES: dict[State, str] = {
     "queued": "starting", "running": "processing", "done": "succeeded", "failed": "failed", "canceled": "canceled", "aborted": "aborted",
 }  # fmt: skip
 LONGEST_WAIT = 60
+PAGE = 100  # predictions in a list
 LOW_RATE = 6  # predictions a minute, one at a time, of a customer with little credit
 
 
@@ -80,7 +81,7 @@ class ReplicateDemo(Demo):
         if place == ("GET", "/v1/webhooks/default/secret"):
             return as_json({"key": self.signer.secret})
         if place == ("GET", "/v1/predictions"):
-            return as_json({"previous": None, "next": None, "results": [self._view(job) for job in self.jobs.values()]})
+            return await self.at("list", asked, lambda _: self._list(int(asked.query.get("cursor", 0))))
         if place == ("POST", "/v1/files"):
             return await self.at("upload", asked, lambda _: self._upload(asked))
         if found := re.fullmatch(r"/v1/predictions/(\w+)(/cancel)?", asked.path):
@@ -120,6 +121,14 @@ class ReplicateDemo(Demo):
         if prefer := re.search(r"\bwait(?:=(\d+))?", asked.headers.get("prefer", "")):
             await self._wait(job, min(LONGEST_WAIT, int(prefer[1] or LONGEST_WAIT)))
         return as_json(self._view(job), 201 if job.over or not prefer else 202)
+
+    def _list(self, start: int) -> Answer:
+        """A page, the newest first."""
+        jobs = list(self.jobs.values())[::-1]
+        url = f"{self.base_url}/v1/predictions?cursor="
+        after = f"{url}{start + PAGE}" if start + PAGE < len(jobs) else None
+        before = f"{url}{max(0, start - PAGE)}" if start else None
+        return as_json({"previous": before, "next": after, "results": [self._view(job) for job in jobs[start : start + PAGE]]})
 
     def _admit_low(self) -> None:
         if self.credit_micro is None or self.credit_micro >= self.low_credit_micro:
