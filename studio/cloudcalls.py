@@ -285,6 +285,8 @@ class Caller:
 
     async def _failed(self, run: Run, error: CloudError) -> None:
         """A call that brought nothing: its money, what is learned, and who is asked next, in one transaction."""
+        if run.ticket is not None and error.sent == "no":  # a key that is gone, say: that tells nothing about what was sent before
+            error.sent, error.billed_micro, error.request_id = "yes", None, run.ticket.request_id
         log.info("job %d, charge %d: %s (%s, sent %s)", run.errand.task.job, run.errand.charge, error, error.kind, error.sent)
         await self._in_transaction(lambda db: record_failure(db, run.errand, error, ours=run.cancelled and error.final))
         await asyncio.to_thread(self._spool.drop, run.errand.charge)

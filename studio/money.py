@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from models.errors import BadInput
 from pipelines.fields import one_of, real, shown, text, whole
 from studio.costing import Costing, persons_titles, rate_view
-from studio.ledgerviews import LATEST, Charges, charge_view
+from studio.ledgerviews import LATEST, MOST, Charges, charge_view
 from studio.store import ledger
 from studio.store.costs import Rates
 from studio.store.db import now
@@ -142,6 +142,28 @@ class Money:
             job = ledger.one(db, charge)["job_id"]
             there = db.execute("SELECT 1 FROM jobs WHERE id = ?", [job]).fetchone()  # a charge outlives its job
         self._studio.queue_changed([job] if there else [])
+        return self._changed(who)
+
+    def resolve_all(self, data: Mapping[str, Any], who: Who) -> Json:
+        """charges: numbers of uncertain charges that are alike; billed: what the provider's own record says of each. Those of which it has
+        become known meanwhile are left as they are. MONEY.
+
+        Raises NotFound, changing nothing.
+        """
+        require_admin(who, ADMINS)
+        ids = data.get("charges")
+        if not isinstance(ids, list) or not ids or len(ids) > MOST or not all(isinstance(one, int) and one is not True for one in ids):
+            raise BadInput("charges", f"charges must be a list of 1 to {MOST} numbers.")
+        if not isinstance(data.get("billed"), bool):
+            raise BadInput("billed", f"billed must be true or false; this is {shown(data.get('billed'))}.")
+        with self._store.write() as db:
+            rows = [ledger.one(db, charge) for charge in dict.fromkeys(ids)]
+            held = [row for row in rows if row["state"] == "uncertain"]
+            for row in held:
+                ledger.resolve(db, row["id"], data["billed"], who.name)
+            marks = ", ".join("?" * len(held))
+            touched = db.execute(f"SELECT id FROM jobs WHERE id IN ({marks})", [row["job_id"] for row in held]).fetchall()
+        self._studio.queue_changed([row["id"] for row in touched])
         return self._changed(who)
 
     def _changed(self, who: Who) -> Json:

@@ -88,6 +88,8 @@ NO_AMOUNTS: list[tuple[str, dict[str, Any], str]] = [
     ("rates", {"watts": 5}, "tariff_micro"),
     ("rates", {"hour_micro": 5, "months": 5}, "machine_micro"), ("rates", {"hour_micro": 5, "machine_micro": 5, "months": 0}, "months"),
     ("charges/1/resolve", {"billed": "yes"}, "billed"),
+    ("charges/resolve", {"charges": [1], "billed": 1}, "billed"), ("charges/resolve", {"charges": [], "billed": True}, "charges"),
+    ("charges/resolve", {"charges": [True], "billed": True}, "charges"), ("charges/resolve", {"charges": 1, "billed": True}, "charges"),
 ]  # fmt: skip
 
 
@@ -107,6 +109,27 @@ def test_credits_are_given_and_taken_back(studio, door):
     [image] = draw(studio, 1)
     pay(studio, image, 5_000)
     assert money(door)["warnings"] == ["local's credit: $0.005 of $0.006"]
+
+
+def test_uncertain_charges_that_are_alike_take_one_answer(studio, door):
+    money(door, to="budgets", scope="studio", day_micro=DOLLAR)
+    [image] = draw(studio, 1)
+    job = images.image_row(studio.store, image)["job_id"]
+    held = []
+    with studio.store.write() as db:
+        for number in range(4):
+            held.append(ledger.reserve(db, ledger.of_job(db, job, "together", "schnell", [1], 3_000, task=number)))
+            ledger.begin(db, held[-1])
+            ledger.uncertain(db, held[-1], "The connection broke after the request was sent.")
+        ledger.settle(db, held[0], 2_000)  # it has become known while the list was looked at
+    money(door, 404, to="charges/resolve", charges=[held[1], 99], billed=True)
+    assert len(money(door)["uncertain"]) == 3
+    told = money(door, to="charges/resolve", charges=[*held[:3], held[2]], billed=True)
+    found = {one["id"]: one for one in told["charges"]}
+    assert [(found[one]["state"], found[one]["settled_micro"], found[one]["resolved_by"]) for one in held] == [
+        ("settled", 2_000, None), ("settled", 3_000, "local"), ("settled", 3_000, "local"), ("uncertain", None, None),
+    ]  # fmt: skip
+    assert money(door, to="charges/resolve", charges=[held[3]], billed=False)["uncertain"] == []
 
 
 def test_an_uncertain_charge_is_resolved_by_an_admin(studio, door):
@@ -148,7 +171,7 @@ def test_everybody_sees_their_own_and_an_admin_all(guarded, address):
         assert [one["scope"] for one in mine["budgets"]] == ["studio"] and len(all_["budgets"]) == 2
         assert mine["people"] == mine["projects"] == [] and mine["drift"] is None and [one["person"] for one in mine["credits"]] == ["bob"]
         assert mine["left_micro"] == 44_000
-        for to in ("budgets", "credits", "rates", "charges/1/resolve"):
+        for to in ("budgets", "credits", "rates", "charges/1/resolve", "charges/resolve"):
             money(bob, 403, to=to)
         assert ask(bob.get("/api/money/charges", params={"person": "ada"}), 403)
         assert bob.get("/api/money.csv", params={"person": "ada"}).status_code == 403

@@ -183,6 +183,28 @@ def test_a_result_that_is_gone_was_drawn_and_is_settled(
     assert spent(cloudy.store) == demos.billed_micro
 
 
+def test_what_was_sent_is_not_given_back_because_the_key_is_gone(
+    cloudy: Studio, demos: DemoProviders, tmp_path: Path, shipped: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_cloud(cloudy, "fal", budget=4000)
+    monkeypatch.setattr(cloudworker, "UNCERTAIN_SECONDS", 0.2)
+    demos["fal"].faults.append(Fault("slow", seconds=0.5))
+    job = ask(cloudy, "fal")
+    with cloud_worker(tmp_path / "data", shipped):
+        cloudy.cloud.dispatcher.look()
+        wait_for(lambda: charges(cloudy.store)[0]["state"] == "submitted", "the submit", 20.0)
+    (name,) = [name for name, key in demos.env.items() if key == demos["fal"].key]
+    monkeypatch.delenv(name)
+    with cloud_worker(tmp_path / "data", shipped):
+        wait_for(lambda: charges(cloudy.store)[0]["state"] == "uncertain", "the missing key", 20.0)
+        time.sleep(0.5)
+        assert charges(cloudy.store)[0]["state"] == "uncertain"
+        monkeypatch.setenv(name, demos["fal"].key)
+        wait_for(lambda: charges(cloudy.store)[0]["state"] == "settled", "the key", 20.0)
+    assert cloudy.job(job)["images"][0]["state"] == "drawn"
+    assert spent(cloudy.store) == demos.billed_micro > 0
+
+
 # The record itself.
 
 

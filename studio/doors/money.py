@@ -7,6 +7,7 @@ POST /api/money/budgets                  {"scope", "name", "day_micro" | null, "
 POST /api/money/credits                  {"person", "micro", "note"} -> MONEY
 POST /api/money/rates                    {"hour_micro"} or {"watts", "tariff_micro"}, and {"machine_micro", "months"} -> MONEY
 POST /api/money/charges/{charge}/resolve {"billed": bool, "micro"?} -> MONEY
+POST /api/money/charges/resolve          {"charges": [number], "billed": bool} -> MONEY
 """
 from __future__ import annotations
 
@@ -59,5 +60,10 @@ def api(studio: Studio) -> APIRouter:
     def resolve(charge: int, data: Body, who: Asking) -> Any:
         only(data, "billed", "micro")
         return Json(money.resolve(charge, data, who))
+
+    @router.post("/money/charges/resolve")
+    def resolve_all(data: Body, who: Asking) -> Any:
+        only(data, "charges", "billed")
+        return Json(money.resolve_all(data, who))
 
     return router

@@ -147,13 +147,15 @@ export class Credits {
   }
 }
 
-/** Charges that were sent and never answered: money is held for them until somebody says what became of them. */
+/** Charges of which nobody knows what became: money is held for them until somebody says. Those that are alike take one answer. */
 export class Uncertain {
   constructor(changed) {
     this.changed = changed;
+    this.open = new Set(); // groups whose charges are shown one by one
     this.wrong = h("p", { class: "cs-error", role: "alert" });
     this.rows = h("ul", { class: "cs-list" });
-    this.element = section("Was this billed?", "These were sent and no answer came, so nothing is sent again and their money is held. The provider's own record of requests tells; say what it says.", this.rows, this.wrong);
+    const about = "What the providers could tell is settled already. These they cannot: their money is held, and the provider's own list of requests or its bill tells.";
+    this.element = section("Was this billed?", about, this.rows, this.wrong);
     this.element.classList.add("cs-cloud-ask");
     this.element.hidden = true;
   }
@@ -161,21 +163,53 @@ export class Uncertain {
   show(charges, admin, titles) {
     this.element.hidden = !charges.length;
     const again = this.rows.contains(document.activeElement);
-    this.rows.replaceChildren(...charges.map((charge) => this.row(charge, admin, titles)));
+    this.rows.replaceChildren(...[...grouped(charges, alike)].map(([key, group]) => this.group(key, group, admin, titles)));
     if (again) (this.rows.querySelector("button") ?? this.element.nextElementSibling?.querySelector("button"))?.focus();
   }
 
-  row(charge, admin, titles) {
-    const about = [charge.job ? `job ${charge.job}` : FEATURES[charge.feature], charge.model, new Date(charge.created).toLocaleString(), charge.request_id && `request ${charge.request_id}`];
-    const say = (billed, text) => h("button", { type: "button", class: "cs-plain", text, "aria-label": `${text}: ${exact(charge.expected_micro)} by ${titles(charge.provider)}`, onclick: () => this.resolve(charge, billed) });
-    return h("li", { class: "cs-list-head", data: { charge: charge.id } },
-      h("div", {}, h("b", { text: `${exact(charge.reserved_micro)} by ${titles(charge.provider)}` }), h("p", { class: "cs-quiet", text: about.filter(Boolean).join(" · ") }), charge.error && h("p", { class: "cs-quiet" }, icon("warn"), ` ${[charge.error.what, charge.error.why].filter(Boolean).join(" ")}`)),
-      admin && h("div", { class: "cs-tools" }, say(true, "Count as paid"), say(false, "Was not billed")));
+  group(key, charges, admin, titles) {
+    const [first] = charges;
+    const many = charges.length > 1;
+    const held = charges.reduce((sum, charge) => sum + charge.reserved_micro, 0);
+    const head = `${exact(held)} by ${titles(first.provider)}${many ? ` · ${charges.length} calls` : ""}`;
+    const why = first.error && h("p", { class: "cs-quiet" }, icon("warn"), ` ${words(first)}`);
+    const each = many && h("details", { open: this.open.has(key), ontoggle: ({ currentTarget }) => this.open[currentTarget.open ? "add" : "delete"](key) },
+      h("summary", { text: "One by one" }),
+      ...charges.map((charge) => h("div", { class: "cs-list-head", data: { charge: charge.id } }, h("p", { class: "cs-quiet", text: `${exact(charge.reserved_micro)} · ${about(charge)}` }), this.answers([charge], admin, titles))));
+    return h("li", { class: "cs-list-head", data: many ? {} : { charge: first.id } },
+      h("div", {}, h("b", { text: head }), h("p", { class: "cs-quiet", text: many ? span(charges) : about(first) }), why, each),
+      this.answers(charges, admin, titles));
   }
 
-  async resolve(charge, billed) {
-    if (await tried(() => api.resolveCharge(charge.id, billed), billed ? `${exact(charge.expected_micro)} counts as paid.` : `${exact(charge.reserved_micro)} is free again.`, this.wrong)) await this.changed();
+  answers(charges, admin, titles) {
+    if (!admin) return null;
+    const many = charges.length > 1;
+    const expected = charges.reduce((sum, charge) => sum + charge.expected_micro, 0);
+    const say = (billed, text) => h("button", { type: "button", class: "cs-plain", text, "aria-label": `${text}: ${exact(expected)} by ${titles(charges[0].provider)}`, onclick: () => this.resolve(charges, billed) });
+    return h("div", { class: "cs-tools" }, say(true, many ? "Count all as paid" : "Count as paid"), say(false, many ? "None was billed" : "Was not billed"));
   }
+
+  async resolve(charges, billed) {
+    const sum = (name) => exact(charges.reduce((all, charge) => all + charge[name], 0));
+    const told = billed ? `${sum("expected_micro")} counts as paid.` : `${sum("reserved_micro")} is free again.`;
+    if (await tried(() => api.resolveCharges(charges.map((charge) => charge.id), billed), told, this.wrong)) await this.changed();
+  }
+}
+
+const words = (charge) => [charge.error?.what, charge.error?.why].filter(Boolean).join(" ");
+const alike = (charge) => JSON.stringify([charge.provider, words(charge)]);
+const about = (charge) => [charge.job ? `job ${charge.job}` : FEATURES[charge.feature], charge.model, when(charge), charge.request_id && `request ${charge.request_id}`].filter(Boolean).join(" · ");
+const when = (charge) => new Date(charge.created).toLocaleString();
+
+/** Of several, the newest first: their models and the time from the first to the last. */
+function span(charges) {
+  return [[...new Set(charges.map((charge) => charge.model))].join(", "), `${when(charges.at(-1))} to ${when(charges[0])}`].join(" · ");
+}
+
+function grouped(all, key) {
+  const groups = new Map();
+  for (const one of all) groups.set(key(one), [...(groups.get(key(one)) ?? []), one]);
+  return groups;
 }
 
 export function section(title, about, ...content) {
