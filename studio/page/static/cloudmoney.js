@@ -176,9 +176,11 @@ export class Uncertain {
     const each = many && h("details", { open: this.open.has(key), ontoggle: ({ currentTarget }) => this.open[currentTarget.open ? "add" : "delete"](key) },
       h("summary", { text: "One by one" }),
       ...charges.map((charge) => h("div", { class: "cs-list-head", data: { charge: charge.id } }, h("p", { class: "cs-quiet", text: `${exact(charge.reserved_micro)} · ${about(charge)}` }), this.answers([charge], admin, titles))));
-    return h("li", { class: "cs-list-head", data: many ? {} : { charge: first.id } },
-      h("div", {}, h("b", { text: head }), h("p", { class: "cs-quiet", text: many ? span(charges) : about(first) }), why, each),
-      this.answers(charges, admin, titles));
+    return h("li", { data: many ? {} : { charge: first.id } },
+      h("div", { class: "cs-list-head" },
+        h("div", {}, h("b", { text: head }), h("p", { class: "cs-quiet", text: many ? span(charges) : about(first) }), why),
+        this.answers(charges, admin, titles)),
+      each);
   }
 
   answers(charges, admin, titles) {
