@@ -197,7 +197,7 @@ def _away(ask: Ask, offers: Sequence[Offer], policy: Policy, left: int | None, n
     affordable = [offer for offer in able if left is None or offer.price_micro * ask.count <= left]
     if left is not None and not affordable:
         needed, rest = dollars(cheapest.price_micro * ask.count), dollars(max(0, left))
-        return Route(refused=f"{cheapest.name}, the cheapest, asks {needed} for {pictures(ask.count)}; {rest} of the budget is left.")
+        return Route(refused=f"{cheapest.name}, the cheapest, asks {needed} for {pictures(ask.count)}; {rest} may still be spent.")
     tier = policy.tiers[ask.tier]
     ordered = _ordered(affordable, tier, policy)
     # Each of these could be paid for all of the candidates, so any mix of them can be paid too.

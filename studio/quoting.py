@@ -82,7 +82,8 @@ class Quotes:
                 return answer | {"why": why}
         expected = sum(part.micro for part in parts.values())
         if left is not None and expected > left:
-            return answer | {"why": f"It would cost {dollars(expected)}, and {dollars(left)} may still be spent."}
+            limits = ledger.limits(self._store.db, who.name)
+            return answer | {"why": str(ledger.OverBudget(expected, min(limits, key=lambda limit: limit.left)))}
         return answer | {
             "able": bool(parts),
             "expected_micro": expected,
@@ -118,6 +119,8 @@ class Quotes:
             ask = ask_of(draft, count, request.family, asked, loras, 0.0, ())
             found = offers(ask, usable.values(), cloudhealth.read(db), loads(db, now), now)
             chosen = route(ask, Here(False), found, cloudhealth.policy(), left, now)
+            if chosen.refused:  # for money, perhaps: that is looked at, and whose it is told, when all is added
+                chosen = route(ask, Here(False), found, cloudhealth.policy(), None, now)
             if chosen.refused:
                 return chosen.refused
             whose, part = _shares(chosen, found), parts.setdefault(name, Part())

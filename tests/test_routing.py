@@ -163,7 +163,7 @@ def test_who_was_tried_is_asked_again_only_when_nobody_else_is_left():
 
 def test_what_cannot_be_afforded_is_refused_with_the_numbers():
     refused = go(PREVIEW, left=3999).refused
-    assert refused == "Together, the cheapest, asks $0.004 for 4 pictures; $0.003999 of the budget is left."
+    assert refused == "Together, the cheapest, asks $0.004 for 4 pictures; $0.003999 may still be spent."
     assert places(go(PREVIEW, left=4000)) == [("together", 4)]
 
 
@@ -175,7 +175,7 @@ def test_the_budget_moves_the_choice():
 
 def test_without_a_budget_left_it_is_drawn_here_if_it_can_be():
     made = go(PREVIEW, here=BUSY, left=0)
-    assert made.local and "$0.00 of the budget is left" in made.words
+    assert made.local and "$0.00 may still be spent" in made.words
 
 
 def test_dollars():

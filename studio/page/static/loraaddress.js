@@ -5,7 +5,7 @@ import { h } from "./dom.js";
 import { tried } from "./settings.js";
 
 export function addressOf(lora, number, url) {
-  if (!lora.may_change && !url) return "";
+  if (!lora.may_change && !url) return h("p", { class: "cs-quiet", text: "It has no public address, so it is drawn on this machine alone. Its owner may give one." });
   const field = h("input", { type: "url", id: `cs-lora-url-${number}`, placeholder: "https://…", autocomplete: "off", spellcheck: "false", disabled: !lora.may_change });
   field.value = url ?? "";
   const wrong = h("p", { class: "cs-error", role: "alert" });

@@ -36,7 +36,7 @@ export function versionOf(one, version) {
     h("dl", { class: "cs-lo-facts" }, ...facts(version).map(([name, ...said]) => h("div", {}, h("dt", { text: name }), h("dd", {}, ...said)))),
     version.note ? h("p", { class: "cs-lo-about", text: version.note }) : null,
     lora.may_change ? described(one, version) : null,
-    more(one, version));
+    ...more(one, version));
 }
 
 /** What is said of it can be mended: its file and origin never change. */
@@ -69,24 +69,38 @@ function scores(given) {
   return known.length ? h("ul", { class: "cs-lo-scores", "aria-label": "Measured" }, ...known.map(([name, value]) => h("li", {}, h("span", { class: "cs-quiet", text: words(name) }), ` ${figure(value)}`))) : null;
 }
 
-/** What it was made from, asked for when it is unfolded. */
+/** What it was made from, and where providers find it, each asked for when it is unfolded. */
 function more(one, version) {
   const { number } = version;
-  const place = h("div");
-  const open = one.unfolded.has(number);
-  const details = h("details", { class: "cs-lo-more", open, ontoggle: () => {
-    if (details.open) one.unfolded.add(number);
-    else one.unfolded.delete(number);
-    if (details.open && !place.firstChild) origin(one, version, place);
-  } }, h("summary", { text: "What it was made from", "aria-label": `What v${number} was made from` }), place);
-  return details;
+  const fold = (kind, text, name, ask) => {
+    const place = h("div");
+    const key = `${kind} ${number}`;
+    const details = h("details", { class: "cs-lo-more", open: one.unfolded.has(key), ontoggle: () => {
+      if (details.open) one.unfolded.add(key);
+      else one.unfolded.delete(key);
+      if (details.open && !place.firstChild) ask(one, version, place);
+    } }, h("summary", { text, "aria-label": name }), place);
+    return details;
+  };
+  return [fold("origin", "What it was made from", `What v${number} was made from`, origin), fold("cloud", "For the cloud", `v${number} for the cloud`, cloud)];
+}
+
+async function cloud(one, version, place) {
+  place.replaceChildren(h("p", { class: "cs-quiet", text: "Asking ..." }));
+  try {
+    const { url } = await api.loraAddress(one.lora.name, version.number);
+    place.replaceChildren(addressOf(one.lora, version.number, url));
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    place.replaceChildren(h("p", { class: "cs-error", text: error.message }));
+  }
 }
 
 async function origin(one, version, place) {
   place.replaceChildren(h("p", { class: "cs-quiet", text: "Asking ..." }));
-  let whole, address;
+  let whole;
   try {
-    [whole, address] = await Promise.all([api.loraVersion(one.lora.name, version.number), api.loraAddress(one.lora.name, version.number)]);
+    whole = await api.loraVersion(one.lora.name, version.number);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     place.replaceChildren(h("p", { class: "cs-error", text: error.message }));
@@ -103,8 +117,7 @@ async function origin(one, version, place) {
     Object.keys(packages ?? {}).length ? ["Packages", Object.entries(packages).map(([name, number]) => `${name} ${number}`).join(", ")] : null,
   ].filter(Boolean);
   place.replaceChildren(h("dl", { class: "cs-lo-facts cs-lo-origin" }, ...rows.flatMap(([name, said]) => [h("dt", { text: name }), h("dd", {}, said)])),
-    config && Object.keys(config).length ? h("pre", { class: "cs-lo-config", tabindex: "0", "aria-label": `Configuration of v${version.number}`, text: JSON.stringify(config, null, 2) }) : "",
-    addressOf(one.lora, version.number, address.url));
+    config && Object.keys(config).length ? h("pre", { class: "cs-lo-config", tabindex: "0", "aria-label": `Configuration of v${version.number}`, text: JSON.stringify(config, null, 2) }) : "");
 }
 
 /** The file as it is by a link, so that the browser writes it to the disk; another tool's is made first, and may be refused. */
