@@ -266,7 +266,7 @@ def test_a_warning_at_eighty_percent(store):
         last = reserve(store)
     with store.write() as db:
         [limit] = ledger.warned(db, "local")
-        assert limit.words == "the studio's budget for today: $0.012 of $0.015"
+        assert limit.words == "the studio's budget for today: $0.012 of $0.015 spent"
         ledger.release(db, last, "")
         assert ledger.warned(db, "local") == []
 

@@ -66,11 +66,11 @@ def test_budgets_are_set_and_told(studio, door):
     assert [(one["title"], one["day_micro"], one["month_micro"], one["day_spent_micro"]) for one in told["budgets"]] == [
         ("The studio", 10_000, None, 0), ("Each person", 9_000, None, None), ("Project Spring", None, 5_000, 0),
     ]  # fmt: skip
-    assert told["left_micro"] == 9_000 and told["tightest"] == "local's budget for today: $0.00 of $0.009"
+    assert told["left_micro"] == 9_000 and told["tightest"] == "local's budget for today: $0.00 of $0.009 spent"
     [image] = draw(studio, 1)
     pay(studio, image, 8_000)
     told = money(door)
-    assert told["warnings"] == ["local's budget for today: $0.008 of $0.009", "the studio's budget for today: $0.008 of $0.01"]
+    assert told["warnings"] == ["local's budget for today: $0.008 of $0.009 spent", "the studio's budget for today: $0.008 of $0.01 spent"]
     assert told["budgets"][0]["warned"] and told["budgets"][0]["day_spent_micro"] == told["budgets"][0]["month_spent_micro"] == 8_000
     assert money(door, to="budgets", scope="person", name="*")["left_micro"] == 2_000, "null takes it away"
     ask(door.post(f"/api/projects/{project}/remove", json={}))
@@ -108,7 +108,7 @@ def test_credits_are_given_and_taken_back(studio, door):
     assert given == [(-4_000, "local", ""), (10_000, "local", "for the spring sale")]
     [image] = draw(studio, 1)
     pay(studio, image, 5_000)
-    assert money(door)["warnings"] == ["local's credit: $0.005 of $0.006"]
+    assert money(door)["warnings"] == ["local's credit: $0.005 of $0.006 spent"]
 
 
 def test_uncertain_charges_that_are_alike_take_one_answer(studio, door):

@@ -85,8 +85,8 @@ class Limit:
 
     @property
     def words(self) -> str:
-        """ "the studio's budget for today: $4.10 of $5.00"."""
-        return f"{self.title}: {dollars(self.spent)} of {dollars(self.micro)}"
+        """ "the studio's budget for today: $4.10 of $5.00 spent"."""
+        return f"{self.title}: {dollars(self.spent)} of {dollars(self.micro)} spent"
 
 
 class OverBudget(StudioError):
