@@ -476,11 +476,12 @@ def test_bfl_s_503_with_json_is_read_as_what_it_says(status):
     against("bfl", body, Fault("sick", at="poll", status=status))
 
 
-@pytest.mark.parametrize(("kind", "billed"), [("aborted", 0), ("canceled", None)])
-def test_replicate_s_ends_are_told_apart(kind, billed):
+@pytest.mark.parametrize(("kind", "pictures"), [("aborted", 0), ("canceled", 2)])
+def test_replicate_s_ends_are_told_apart(kind, pictures):
     async def body(demo, engine, transport):
-        error = await failing(drawn(engine, transport, order(demo)))
-        assert (error.kind, error.final, error.billed_micro) == ("capacity", True, billed)
+        error = await failing(drawn(engine, transport, order(demo, seeds=(1, 2))))
+        assert (error.kind, error.final, error.billed_micro) == ("capacity", True, 3000 * pictures)
+        assert demo.billed_micro == error.billed_micro
 
     against("replicate", body, Fault(kind))
 
