@@ -79,7 +79,8 @@ class Caller:
         self._spool, self._delivery, self._tell, self._database = spool, delivery, tell, database
         self.runs: set[Run] = set()
         self.leaving = False  # nothing is begun any more
-        self._records = Records(self._alone)
+        self.answered: set[int] = set()  # charges of which the provider has said what it ever will
+        self._records = Records(self._alone, lambda provider: self._in_database(lambda db: known_numbers(db, provider)))
 
     # Beginning.
 
@@ -152,8 +153,7 @@ class Caller:
             if error.sent != "maybe":
                 raise
             run.searching = True
-            known = await self._in_database(lambda db: known_numbers(db, call.provider))
-            ticket = await self._records.wait_for(engine, call, begun, known)
+            ticket = await self._records.wait_for(engine, call, begun)
             if ticket is None:
                 raise
             log.info("charge %d: %s; its record has it", run.errand.charge, error)
@@ -169,18 +169,18 @@ class Caller:
         there, and given back where it surely never came."""
         try:
             async with self._engines.engine(errand.provider) as engine:
-                if not isinstance(engine, Recording) or not self._alone(errand.provider):
+                if not isinstance(engine, Recording):
                     return
                 provider = self._providers.one(errand.provider)
                 loras = await self._in_database(lambda db: lora_addresses(db, errand.draft, request_of(db, errand)))
                 call = await asyncio.to_thread(call_of, errand.draft, provider, provider.model(errand.model), loras)
-                known = await self._in_database(lambda db: known_numbers(db, errand.provider))
-                ticket = await self._records.find(engine, call, unix(charge["begun"]), known)
+                ticket = await self._records.find(engine, call, unix(charge["begun"]))
+            if ticket is not None:
+                await self._in_transaction(lambda db: ledger.found(db, errand.charge, ticket.to_dict()))
         except StudioError as error:
             log.info("charge %d cannot be looked up: %s", errand.charge, error)
             return
         if ticket is not None:
-            await self._in_transaction(lambda db: ledger.found(db, errand.charge, ticket.to_dict()))
             self.start(errand, ticket)
         elif surely_absent(charge):
             why = f"{provider.title} has no record of it: it never came there."
@@ -288,6 +288,8 @@ class Caller:
         if run.ticket is not None and error.sent == "no":  # a key that is gone, say: that tells nothing about what was sent before
             error.sent, error.billed_micro, error.request_id = "yes", None, run.ticket.request_id
         log.info("job %d, charge %d: %s (%s, sent %s)", run.errand.task.job, run.errand.charge, error, error.kind, error.sent)
+        if run.ticket is not None and error.kind in ("moderation", "validation"):
+            self.answered.add(run.errand.charge)
         await self._in_transaction(lambda db: record_failure(db, run.errand, error, ours=run.cancelled and error.final))
         await asyncio.to_thread(self._spool.drop, run.errand.charge)
 

@@ -6,10 +6,11 @@ left out, and nothing is looked for while another submit to the same provider ha
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from models.cloud.spec import Call, CloudEngine, CloudError, Recording, Ticket
@@ -17,6 +18,7 @@ from models.cloud.spec import Call, CloudEngine, CloudError, Recording, Ticket
 log = logging.getLogger(__name__)
 
 LOOKS = (0.3, 1.0, 3.0)  # seconds before each look of a call that still waits
+SEARCH_SECONDS = 10.0  # that it takes at the most
 CLOCKS_APART = 60.0  # seconds that a provider's clock may differ from this one's
 LATEST = 120.0  # seconds after which a submit that was sent cannot arrive any more
 SURE_SECONDS = 300.0  # after which what is in no record surely never came
@@ -24,33 +26,38 @@ TELLS_SECONDS = 3000.0  # for how long a record tells what was asked for
 
 
 class Records:
-    """Of one event loop. alone(provider): whether no other submit to it is without a number."""
+    """Of one event loop. alone(provider): whether no other submit to it is without a number. known(provider): numbers of charges."""
 
-    def __init__(self, alone: Callable[[str], bool]) -> None:
-        self._alone = alone
+    def __init__(self, alone: Callable[[str], bool], known: Callable[[str], Awaitable[set[str]]]) -> None:
+        self._alone, self._known = alone, known
         self._found: set[str] = set()  # that were given to a charge, which may not have it written down yet
 
-    async def wait_for(self, engine: CloudEngine, call: Call, begun: float, known: set[str]) -> Ticket | None:
+    async def wait_for(self, engine: CloudEngine, call: Call, begun: float) -> Ticket | None:
         """Looks a few times, for a call that has just lost its answer. None where it is not there, or cannot be told."""
         if not isinstance(engine, Recording):
             return None
-        for pause in LOOKS:
-            await asyncio.sleep(pause)
-            if not self._alone(call.provider):
-                continue
-            try:
-                found = await self.find(engine, call, begun, known)
-            except CloudError as error:
-                log.info("the record of %s: %s", call.provider, error)
-                continue
-            if found is not None:
-                return found
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SEARCH_SECONDS):
+                for pause in LOOKS:
+                    await asyncio.sleep(pause)
+                    try:
+                        found = await self.find(engine, call, begun)
+                    except CloudError as error:
+                        log.info("the record of %s: %s", call.provider, error)
+                        continue
+                    if found is not None:
+                        return found
         return None
 
-    async def find(self, engine: Recording, call: Call, begun: float, known: set[str]) -> Ticket | None:
-        """Looks once. begun: Unix time of the submit. known: numbers of other charges. None: it is not there. Raises CloudError."""
-        found = await engine.recorded(call, begun - CLOCKS_APART, begun + LATEST + CLOCKS_APART, known | self._found)
-        fresh = [ticket for ticket in found if ticket.request_id not in self._found]  # by now
+    async def find(self, engine: Recording, call: Call, begun: float) -> Ticket | None:
+        """Looks once. begun: Unix time of the submit. None: it is not there. Raises CloudError, also where it cannot be told now."""
+        before = await self._known(call.provider)
+        found = await engine.recorded(call, begun - CLOCKS_APART, begun + LATEST + CLOCKS_APART, before | self._found)
+        # Whatever was begun while the record was read has its number by now, or is still without one.
+        after = await self._known(call.provider)
+        if not self._alone(call.provider):
+            raise CloudError("throttled", f"Another call to {call.provider} has no number yet.", sent="yes")
+        fresh = [ticket for ticket in found if ticket.request_id not in after | self._found]
         if not fresh:
             return None
         self._found.add(fresh[0].request_id)

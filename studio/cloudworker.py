@@ -81,6 +81,7 @@ class CloudWorker:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._database = ThreadPoolExecutor(1, thread_name_prefix="database")
         self._looked = 0.0
+        self._asking: asyncio.Task[None] | None = None
         self._asked: dict[int, float] = {}  # when an uncertain charge was asked for
         self._adopted = time.monotonic()
 
@@ -120,6 +121,8 @@ class CloudWorker:
                 self._wake.clear()
         finally:
             listener.cancel()
+            if self._asking is not None:
+                self._asking.cancel()
             for run in list(self.caller.runs):
                 if run.task is not None:
                     run.task.cancel()
@@ -150,7 +153,8 @@ class CloudWorker:
             await self._adopt()
         if time.monotonic() - self._looked > UNCERTAIN_SECONDS or not self._looked:
             self._looked = time.monotonic()
-            await self._ask_for_uncertain()
+            if self._asking is None or self._asking.done():
+                self._asking = asyncio.create_task(self._ask_for_uncertain())
 
     def _lease(self, room: int) -> list[cloudtasks.Errand]:
         if not cloudtasks.anything_sent(self.store.db):  # without a write lock each second
@@ -243,20 +247,30 @@ class CloudWorker:
 
     async def _ask_for_uncertain(self) -> None:
         """What may have been drawn is asked for again by its number, or looked for in the provider's record; the older, the less often."""
-        busy = {run.errand.charge for run in self.caller.runs}
-        charges = await self._in_database(lambda: ledger.open_charges(self.store.db, state="uncertain"))
-        self._asked = {charge["id"]: self._asked.get(charge["id"], 0.0) for charge in charges}
-        for charge in charges:
-            age, since = seconds_since(charge["submitted"] or charge["created"]), time.monotonic() - self._asked[charge["id"]]
-            due = not self._asked[charge["id"]] or since > max(UNCERTAIN_SECONDS, UNCERTAIN_SHARE * age)
-            if charge["id"] in busy or not due or age > UNCERTAIN_AGE or len(self.caller.runs) >= MOST_CALLS or not charge["task_id"]:
-                continue
-            errand = await self._in_database(partial(self._errand_of, charge))
-            if errand is not None and charge["ticket"]:
-                self._asked[charge["id"]] = time.monotonic()
-                self.caller.start(errand, Ticket.from_dict(json.loads(charge["ticket"])))
-            elif errand is not None and tells(charge):
-                await self.caller.look_up(errand, charge)
+        try:
+            charges = await self._in_database(lambda: ledger.open_charges(self.store.db, state="uncertain"))
+            self._asked = {charge["id"]: self._asked.get(charge["id"], 0.0) for charge in charges}
+            for charge in charges:
+                if self._is_due(charge):
+                    await self._ask_for(charge)
+        except Exception:
+            log.exception("what is uncertain could not be asked for")
+
+    def _is_due(self, charge: sqlite3.Row) -> bool:
+        age, asked = seconds_since(charge["submitted"] or charge["created"]), self._asked[charge["id"]]
+        if not charge["task_id"] or age > UNCERTAIN_AGE or len(self.caller.runs) >= MOST_CALLS:
+            return False
+        if charge["id"] in self.caller.answered | {run.errand.charge for run in self.caller.runs}:
+            return False
+        return not asked or time.monotonic() - asked > max(UNCERTAIN_SECONDS, UNCERTAIN_SHARE * age)
+
+    async def _ask_for(self, charge: sqlite3.Row) -> None:
+        errand = await self._in_database(partial(self._errand_of, charge))
+        if errand is not None and charge["ticket"]:
+            self._asked[charge["id"]] = time.monotonic()
+            self.caller.start(errand, Ticket.from_dict(json.loads(charge["ticket"])))
+        elif errand is not None and tells(charge):
+            await self.caller.look_up(errand, charge)
 
     # The rest.
 

@@ -220,8 +220,16 @@ def test_a_record_gives_each_lost_call_another_request_and_leaves_out_what_is_kn
             for seed in range(100, 220):  # so that what is looked for lies on the list's second page
                 await engine.submit(_call(demo, seed), soon)
             since, until = clock.now() - 60, clock.now() + 60
-            alone = cloudrecords.Records(lambda provider: True)
-            found = [await alone.find(engine, _call(demo, 2), since + 60, {own}) for _ in range(3)]
+            waiting = True
+
+            async def known(provider: str) -> set[str]:
+                return {own}
+
+            records = cloudrecords.Records(lambda provider: not waiting, known)
+            with pytest.raises(CloudError, match="no number yet"):
+                await records.find(engine, _call(demo, 2), since + 60)  # it might be the other one's
+            waiting = False
+            found = [await records.find(engine, _call(demo, 2), since + 60) for _ in range(3)]
             assert [ticket.request_id if ticket else None for ticket in found] == [*others[:2], None]
             assert await engine.recorded(_call(demo, 1), since, until, {own}) == []
             assert await engine.recorded(_call(demo, 1), until, until + 60, set()) == []
