@@ -164,6 +164,8 @@ class Dispatcher:
             "SELECT person, count(*) AS calls FROM charges WHERE state IN ('reserved', 'submitted') GROUP BY person"
         ):
             under_way[row["person"]] = row["calls"]
+        # Of those with as few, whoever has waited longest for a turn; names decide nothing.
+        served: Counter[str] = Counter(cloudtasks.last_turns(self._store.db))
         lines: dict[int, dict[str, list[list[Batch]]]] = {}
         for group in _groups(waiting, policy.busy_seconds):
             row = group[0].row
@@ -173,7 +175,7 @@ class Dispatcher:
             for groups in people.values():
                 groups.sort(key=lambda group: (group[0].row["turn"], group[0].row["job_id"], group[0].row["position"]))
             while people:
-                person = min(people, key=lambda name: (under_way[name], name))
+                person = min(people, key=lambda name: (under_way[name], served[name], name))
                 group = people[person][0]
                 kind = _kind(group[0])
                 if kind in full:
@@ -185,6 +187,7 @@ class Dispatcher:
                 part = group if len(people) == 1 else group[:1]
                 sent, job_changed, end = self._decide(part, usable, policy)
                 under_way[person] += sent
+                served[person] = max(served.values(), default=0) + 1
                 if job_changed:
                     changed.add(group[0].row["job_id"])
                 if end == "full":

@@ -328,6 +328,12 @@ def traffic(db: sqlite3.Connection, since: str) -> tuple[list[sqlite3.Row], list
     )
 
 
+def last_turns(db: sqlite3.Connection) -> dict[str, int]:
+    """The newest charge of each person that is among the newest thousand."""
+    rows = db.execute("SELECT person, max(id) AS last FROM charges WHERE id > (SELECT max(id) FROM charges) - 1000 GROUP BY person")
+    return {row["person"]: row["last"] for row in rows}
+
+
 def fail_numbers(db: sqlite3.Connection, job: int, numbers: Sequence[int]) -> None:
     """Candidates that will not come."""
     marks = ", ".join("?" * len(numbers))
