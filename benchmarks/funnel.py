@@ -32,7 +32,9 @@ from pipelines.judge import load_profiles
 from studio.store import images
 from studio.studio import Studio
 
-PROMPTS_SEED = 4711  # fixed before anything was tuned; tuning looks at prompts of other seeds
+# Nobody looked at what these prompts give before their figures were told (they were 4711 until its failures had been looked at). Tuning
+# looks at prompts of other seeds.
+PROMPTS_SEED = 5822
 DEFAULT_SHARE, SIGN_SHARE = 0.45, 0.35
 DRAFT, KEEP, TIER = 8, 1, "standard"
 VERIFIERS = ("adherence", "adherence_b")

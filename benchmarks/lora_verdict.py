@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from benchmarks.lora_draw import GUIDANCE, STEPS
 from benchmarks.lora_runs import BEST, prepare, train
 from benchmarks.lora_world import PICTURES, ROBOT, TRIGGERS, examples
 from benchmarks.report import Report
@@ -33,7 +34,6 @@ from pipelines.verdicts import told
 from studio.evaluations import defaults
 
 Change = Callable[[str, torch.Tensor], torch.Tensor]
-STEPS, GUIDANCE = 20, 3.0  # the standard tier
 
 
 def bad_versions(work: Path, good: Path, recipe: Recipe) -> dict[str, Path]:

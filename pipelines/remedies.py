@@ -11,16 +11,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from models.cards import presets_folder
+from models.embedded.captions import plainly
 from models.spec import ImageSpec
 from models.toml import Table
 
 PROMPT_LIMIT, NEGATIVE_LIMIT = 200, 200
+NAMED = "{named}"
 
 
 @dataclass(frozen=True)
 class Remedy:
     """For pictures that failed `dimension`: words added to the prompt and to the negative prompt (where the model reads one), and a
-    factor on the guidance, kept within the model's range. card: "" for every model, else the only one it is for."""
+    factor on the guidance, kept within the model's range. card: "" for every model, else the only one it is for. NAMED in the words stands
+    for what the prompt names of the embedded model's world, said plainly."""
 
     dimension: str
     card: str
@@ -30,7 +33,7 @@ class Remedy:
 
     def applied(self, spec: ImageSpec, negative: bool, guidance: tuple[float, float] | None) -> ImageSpec:
         """`spec` with the change. negative: whether the model reads a negative prompt; guidance: its range, None where it takes none."""
-        changed = replace(spec, prompt=_joined(spec.prompt, self.prompt))
+        changed = replace(spec, prompt=_joined(spec.prompt, self.prompt.replace(NAMED, plainly(spec.prompt))))
         if negative:
             changed = replace(changed, negative=_joined(spec.negative, self.negative))
         if guidance is not None:

@@ -189,12 +189,22 @@ def test_the_commonest_cause_finds_its_remedy():
 
 def test_a_remedy_adds_to_the_words_and_stays_in_range():
     spec = ImageSpec("a red mug.", 256, 256, 4, 9.0, ())
-    remedies = {one.dimension: one for one in load_remedies()}
+    remedies = {one.dimension: one for one in load_remedies() if not one.card}
     changed = remedies["sharpness"].applied(spec, negative=True, guidance=(1, 10))
     assert (changed.prompt, changed.negative) == ("a red mug, sharp focus", "blurry")
     assert remedies["sharpness"].applied(changed, negative=False, guidance=None) == changed, "what is there already is not said twice"
     assert remedies["adherence"].applied(spec, negative=False, guidance=(1, 10)).guidance == 10
     assert remedies["adherence"].applied(spec, negative=False, guidance=None).guidance == 9
+
+
+def test_the_embedded_model_is_told_again_in_plain_words():
+    found = remedy_for({"recognised": 7}, 8, "embedded", load_remedies())
+    assert found is not None and remedy_for({"recognised": 7}, 8, "flux1-dev", load_remedies()) is None
+    spec = ImageSpec("Gray alarm clock, sidewalk, bokeh", 256, 256, 4, 2.0, ())
+    again = found.applied(spec, negative=True, guidance=(1, 10))
+    assert again.prompt == "Gray alarm clock, sidewalk, bokeh, grey clock in front of a brick wall" and again.guidance == 2.0
+    unknown = replace(spec, prompt="my aunt")
+    assert found.applied(unknown, negative=True, guidance=(1, 10)) == unknown
 
 
 @pytest.mark.parametrize("text", ["[a]\ndimension = 3\n", '[a]\ndimension = "sharpness"\n', '[a]\ndimension = "x"\nguidance = 9\n'])

@@ -160,6 +160,12 @@ def read(prompt: str) -> dict[str, Named]:
     return found
 
 
+def plainly(prompt: str) -> str:
+    """What a prompt names, in the words that the model learnt best: "brown teapot in front of a brick wall"; "" where it names nothing."""
+    named = read(prompt)
+    return " ".join(CONTRASTS[kind][named[kind].name][0] for kind in ("colour", "object", "scene") if kind in named)
+
+
 _OF_SOMETHING_ELSE = ("white sign", "studio lighting", "studio quality")
 
 
