@@ -23,7 +23,7 @@ NAMED = "{named}"
 class Remedy:
     """For pictures that failed `dimension`: words added to the prompt and to the negative prompt (where the model reads one), and a
     factor on the guidance, kept within the model's range. card: "" for every model, else the only one it is for. NAMED in the words stands
-    for what the prompt names of the embedded model's world, said plainly."""
+    for what the prompt names of the embedded model's world, said plainly; such words come first."""
 
     dimension: str
     card: str
@@ -33,12 +33,19 @@ class Remedy:
 
     def applied(self, spec: ImageSpec, negative: bool, guidance: tuple[float, float] | None) -> ImageSpec:
         """`spec` with the change. negative: whether the model reads a negative prompt; guidance: its range, None where it takes none."""
-        changed = replace(spec, prompt=_joined(spec.prompt, self.prompt.replace(NAMED, plainly(spec.prompt))))
+        changed = replace(spec, prompt=self._said(spec.prompt))
         if negative:
             changed = replace(changed, negative=_joined(spec.negative, self.negative))
         if guidance is not None:
             changed = replace(changed, guidance=min(guidance[1], max(guidance[0], spec.guidance * self.guidance)))
         return changed
+
+    def _said(self, prompt: str) -> str:
+        if NAMED not in self.prompt:
+            return _joined(prompt, self.prompt)
+        plain = plainly(prompt)
+        # In front: what comes first counts most, and the end of a long prompt is cut.
+        return _joined(self.prompt.replace(NAMED, plain), prompt) if plain and not prompt.startswith(plain) else prompt
 
 
 def load_remedies(presets_dir: Path | str | None = None) -> tuple[Remedy, ...]:

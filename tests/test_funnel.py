@@ -202,7 +202,8 @@ def test_the_embedded_model_is_told_again_in_plain_words():
     assert found is not None and remedy_for({"recognised": 7}, 8, "flux1-dev", load_remedies()) is None
     spec = ImageSpec("Gray alarm clock, sidewalk, bokeh", 256, 256, 4, 2.0, ())
     again = found.applied(spec, negative=True, guidance=(1, 10))
-    assert again.prompt == "Gray alarm clock, sidewalk, bokeh, grey clock in front of a brick wall" and again.guidance == 2.0
+    assert again.prompt == "grey clock in front of a brick wall, Gray alarm clock, sidewalk, bokeh" and again.guidance == 2.0
+    assert found.applied(again, negative=True, guidance=(1, 10)) == again
     unknown = replace(spec, prompt="my aunt")
     assert found.applied(unknown, negative=True, guidance=(1, 10)) == unknown
 
