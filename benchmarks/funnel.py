@@ -254,9 +254,9 @@ def scoring(report: Report, run: Run, whole: Sequence[Asked]) -> float:
 
 def main() -> None:
     report = Report.start("funnel", "What the funnel delivers, judged by the oracle.",
-                          ("--requests", {"type": int, "metavar": "N", "help": "instead of 8 with --quick, else 900"}),
+                          ("--requests", {"type": int, "metavar": "N", "help": "instead of 8 with --quick, else 600"}),
                           ("--prompts", {"type": int, "metavar": "SEED", "default": PROMPTS_SEED, "help": "other prompts, to tune on"}))
-    count = report.args.requests or (8 if report.args.quick else 900)
+    count = report.args.requests or (8 if report.args.quick else 600)
     subset = min(count, 2 if report.args.quick else 60)
     catalogue = load_catalogue()
     scorers = scorers_for(catalogue.card("embedded"), asked=load_profiles()["generic"].asked())
