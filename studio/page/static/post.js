@@ -34,6 +34,13 @@ export class Post {
       h("div", { class: "cs-actions" }, this.keep, this.undo, this.reset, this.download));
     this.element.addEventListener("toggle", () => (this.element.open ? this.fetch() : this.leave()));
     this.turn = 0;
+    this.ready(false);
+  }
+
+  /** Until it is known what the picture has, nothing can be typed that the answer would write over. */
+  ready(known) {
+    for (const input of Object.values(this.inputs)) input.disabled = !known;
+    this.keep.disabled = !known || this.image?.mine === false;
   }
 
   input(name, label, input) {
@@ -49,7 +56,7 @@ export class Post {
     set(this.download, { href: processed ? `${processed.url}?download=1` : null, hidden: !processed });
     if (same) return;
     this.leave();
-    this.keep.disabled = image.mine === false;
+    this.ready(false);
     if (this.element.open) this.fetch();
   }
 
@@ -62,6 +69,7 @@ export class Post {
   }
 
   async fetch() {
+    this.ready(false);
     await this.attempt(async (now) => {
       const found = await ask(`/api/images/${this.image.id}/post`);
       if (now()) this.fill(found);
@@ -71,6 +79,7 @@ export class Post {
   fill({ post, width, height, template, own }) {
     const usual = { fit: "crop", anchor: "centre", format: "png", quality: 90, brightness: 0, contrast: 0, saturation: 0, white_balance: 0 };
     for (const [name, input] of Object.entries(this.inputs)) input.value = { ...usual, ...post }[name] ?? "";
+    this.ready(true);
     this.undo.hidden = !post;
     this.reset.hidden = !(template && own);
     this.size.textContent = `${width} × ${height} pixels${post && !own ? ", as its template says" : ""}`;
