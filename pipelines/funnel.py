@@ -1,6 +1,6 @@
 """What a job does next: finish the best drafts, draft anew, or end and say honestly what passed. Pure decisions over what is known.
 
-The funnel: draft many at little cost, gate them, order what passes by its ranks within the request over two differently trained
+The funnel: draft many at little cost, gate them, order what passes by its ranks within the request over differently trained
 verifiers (`pipelines.judge.select`), draw the best again at the tier's quality, measure those anew, and deliver what passes. Only what
 is still missing is finished, so a final that fails costs one more final, and a new round of drafts is drawn when none are left to
 finish. Best-of-N by verifiers: "Inference-time scaling for diffusion models beyond scaling denoising steps" (arXiv 2501.09732).

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from clouds import draw, far_away, stand_in
 from leaks import nothing_leaks, overheard, pytest_sessionfinish  # noqa: F401
 from logins import guarded_studio
 from studios import served
 
 from models.cards import Catalogue, load_catalogue
+from models.cloud.demo import DemoProviders
 from studio.studio import Studio
 
 
@@ -63,6 +65,22 @@ def address(guarded: Studio) -> Iterator[str]:
     """Where `guarded` answers."""
     with served(guarded) as address:
         yield address
+
+
+@pytest.fixture
+def demos(monkeypatch: pytest.MonkeyPatch) -> Iterator[DemoProviders]:
+    """Demo providers that stand in for the real ones."""
+    demos = DemoProviders(draw)
+    stand_in(monkeypatch, demos)
+    yield demos
+    demos.close()
+
+
+@pytest.fixture
+def cloudy(demos: DemoProviders, studio: Studio) -> Studio:
+    """A studio without a device, whose requests can only be drawn by providers."""
+    far_away(studio)
+    return studio
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

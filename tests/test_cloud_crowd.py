@@ -8,13 +8,12 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from clouds import ASKED, cloud_worker, draw, far_away, spent, stand_in, with_cloud
+from clouds import ASKED, cloud_worker, far_away, spent, with_cloud
 from studios import wait_for
 
 from models.cards import Catalogue
@@ -33,14 +32,6 @@ LAST_TO_MEAN = 1.3  # of people who ask for as much: how much later than the mea
 TURNS = 1.15  # how much later than in strict turns anybody's last call may be given out
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def demos(monkeypatch: pytest.MonkeyPatch) -> Iterator[DemoProviders]:
-    demos = DemoProviders(draw)
-    stand_in(monkeypatch, demos)
-    yield demos
-    demos.close()
 
 
 @pytest.fixture

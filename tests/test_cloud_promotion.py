@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from clouds import ASKED, DOLLAR, charges, cloud_worker, draw, far_away, set_budget, settled_down, stand_in, with_cloud
+from clouds import ASKED, DOLLAR, charges, cloud_worker, far_away, set_budget, settled_down, with_cloud
 from studios import served
 
 from models.cards import Catalogue, Family
@@ -19,14 +19,6 @@ from studio.store.people import LOCAL
 from studio.studio import Studio
 
 ONE = {"draft": 1, "keep": 1}
-
-
-@pytest.fixture
-def demos(monkeypatch: pytest.MonkeyPatch) -> Iterator[DemoProviders]:
-    demos = DemoProviders(draw)
-    stand_in(monkeypatch, demos)
-    yield demos
-    demos.close()
 
 
 def on(studio: Studio, demos: DemoProviders, provider: str) -> None:

@@ -3,11 +3,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from clouds import ASKED, charges, cloud_worker, draw, far_away, settled_down, spent, stand_in, with_cloud
+from clouds import ASKED, charges, cloud_worker, draw, far_away, settled_down, spent, with_cloud
 from studios import wait_for
 
 from models.cards import Catalogue
@@ -24,21 +23,6 @@ from studio.studio import Studio
 
 PROVIDERS = ("fal", "replicate", "together", "bfl", "openai")
 DRAWS_SECONDS = 1.2
-
-
-@pytest.fixture
-def demos(monkeypatch: pytest.MonkeyPatch) -> Iterator[DemoProviders]:
-    demos = DemoProviders(draw)
-    stand_in(monkeypatch, demos)
-    yield demos
-    demos.close()
-
-
-@pytest.fixture
-def cloudy(demos: DemoProviders, studio: Studio) -> Studio:
-    """A studio without a device, whose requests can only be drawn by providers."""
-    far_away(studio)
-    return studio
 
 
 def ask(studio: Studio, provider: str, **more: object) -> int:

@@ -2,11 +2,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from clouds import ASKED, charges, cloud_worker, draw, far_away, settled_down, spent, stand_in, with_cloud
+from clouds import ASKED, charges, cloud_worker, settled_down, spent, with_cloud
 from studios import wait_for
 
 from models.cards import Catalogue
@@ -16,21 +15,6 @@ from pipelines.health import Healths
 from studio.store import cloudhealth, jobs, ledger
 from studio.store.people import LOCAL, Who
 from studio.studio import Studio
-
-
-@pytest.fixture
-def demos(monkeypatch: pytest.MonkeyPatch) -> Iterator[DemoProviders]:
-    demos = DemoProviders(draw)
-    stand_in(monkeypatch, demos)
-    yield demos
-    demos.close()
-
-
-@pytest.fixture
-def cloudy(demos: DemoProviders, studio: Studio) -> Studio:
-    """A studio without a device, whose requests can only be drawn by providers."""
-    far_away(studio)
-    return studio
 
 
 @pytest.mark.parametrize("provider", ["fal", "replicate", "together", "bfl", "openai"])
