@@ -46,7 +46,7 @@ def shortened(caption: str, trigger: str, seed: int) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def reworded(caption: str, trigger: str, seed: int) -> tuple[str, ...]:
-    """The caption in other words of the embedded model's world, the same in every run. () where the trigger is one of those words."""
+    """The caption in other words of the embedded model's world, the same in every run; only forms that still hold the trigger."""
     from models.training import embedded
 
     rng = np.random.default_rng([seed, 17, *caption.encode()])
