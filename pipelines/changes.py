@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from models.scorers.catalogue import Dimensions
-from pipelines.profile import Learned, Profile
+from pipelines.profile import Doubt, Learned, Profile
 from pipelines.rules import Bar, Gate
 
 Key = TypeVar("Key")
@@ -20,6 +20,9 @@ def changes(old: Profile, new: Profile, known: Dimensions, card_title: Callable[
     def title(dimension: str) -> str:
         return dimension_title(dimension, known)
 
+    def title_or_share(name: str) -> str:
+        return "Share" if name == "share" else title(name)
+
     lines = [
         f'{what}: "{was}" → "{now}"' for what, was, now in (("Title", old.title, new.title), ("About", old.about, new.about)) if was != now
     ]
@@ -28,6 +31,9 @@ def changes(old: Profile, new: Profile, known: Dimensions, card_title: Callable[
     for card in sorted({*old.thresholds, *new.thresholds, *old.gates, *new.gates}):
         own = [_for_card(profile, card) for profile in (old, new)]
         lines += [f"For {card_title(card)}, {line}" for line in _between(own[0], own[1], title, str)]
+    for card in sorted({*old.doubts, *new.doubts}):
+        own = [_in_doubt(profile.doubts.get(card)) for profile in (old, new)]
+        lines += [f"For {card_title(card)}, where few of a round pass, {line}" for line in _between(own[0], own[1], title_or_share, str)]
     taught = [{(one.card, one.dimension, one.scorer, one.version): one for one in profile.learned} for profile in (old, new)]
     lines += _between(taught[0], taught[1], lambda key: f"Learned for {card_title(key[0])}, {title(key[1])}", learned_words)
     if old.ranks != new.ranks:
@@ -67,6 +73,13 @@ def _for_card(profile: Profile, card: str) -> dict[str, str]:
         name: ", ".join(([f"{thresholds[name]:g}"] if name in thresholds else []) + ([GATES[gates[name]]] if name in gates else []))
         for name in dict.fromkeys([*thresholds, *gates])
     }
+
+
+def _in_doubt(doubt: Doubt | None) -> dict[str, str]:
+    """Its share in percent, and its thresholds by dimension."""
+    if doubt is None:
+        return {}
+    return {"share": f"{100 * doubt.share:g} %"} | {name: f"{value:g}" for name, value in doubt.thresholds.items()}
 
 
 def _between(old: Mapping[Key, One], new: Mapping[Key, One], title: Callable[[Key], str], words: Callable[[One], str]) -> list[str]:

@@ -8,7 +8,7 @@ denoising steps", arXiv 2501.09732). What a person decides stands outside and wi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, cast
 
@@ -17,9 +17,11 @@ from pipelines.profile import Learned, Profile, load_profiles, parse_profile, re
 from pipelines.rules import Bar, Bound
 
 Outcome = Literal["kept", "spare", "rejected", "review"]
+LEAST = 4  # candidates
 
 __all__ = [
-    "Bar", "Bound", "Learned", "Mark", "Outcome", "Profile", "Verdict", "judge", "load_profiles", "parse_profile", "read_profile", "select",
+    "Bar", "Bound", "Learned", "Mark", "Outcome", "Profile", "Verdict", "in_doubt", "judge", "load_profiles", "parse_profile",
+    "read_profile", "select",
 ]  # fmt: skip
 
 
@@ -84,13 +86,17 @@ def judge(scores: Sequence[Score], profile: Profile, card: str = "") -> Verdict:
     return Verdict("spare", [], marks, advice)
 
 
-def select(candidates: Mapping[int, Sequence[Score]], keep: int, profile: Profile, card: str = "") -> dict[int, Verdict]:
-    """The verdict on every candidate of one request, by its number, in the order of the numbers.
+def select(
+    candidates: Mapping[int, Sequence[Score]], keep: int, profile: Profile, card: str = "", doubtful: Collection[int] = ()
+) -> dict[int, Verdict]:
+    """The verdict on every candidate of one request, by its number, in the order of the numbers. doubtful: the numbers of those of a round
+    of which few pass (`in_doubt`).
 
     Those that pass are ordered by the mean of their ranks over the profile's ranking dimensions (equal values share a rank; a
     dimension that nobody has a score in is left out; who alone has none is last in it), then by number. The first `keep` are kept.
     """
-    verdicts = {number: judge(candidates[number], profile, card) for number in sorted(candidates)}
+    doubted = profile.doubted(card)
+    verdicts = {number: judge(candidates[number], doubted if number in doubtful else profile, card) for number in sorted(candidates)}
     passing = [number for number, verdict in verdicts.items() if verdict.verdict == "spare"]
     values = {number: {mark.dimension: mark.value for mark in verdicts[number].marks} for number in passing}
     bars = profile.bars_for(card)
@@ -101,6 +107,15 @@ def select(candidates: Mapping[int, Sequence[Score]], keep: int, profile: Profil
     for rank, number in enumerate(sorted(passing, key=lambda number: (total[number], number)), start=1):
         verdicts[number] = replace(verdicts[number], rank=rank, verdict="kept" if rank <= keep else "spare")
     return verdicts
+
+
+def in_doubt(round: Sequence[Sequence[Score]], profile: Profile, card: str = "") -> bool:
+    """Whether so few of a round's candidates pass that those are doubtful. round: the scores of every candidate, of which a share tells
+    nothing before there are LEAST."""
+    doubt = profile.doubts.get(card)
+    if doubt is None or len(round) < LEAST:
+        return False
+    return sum(judge(scores, profile, card).verdict != "rejected" for scores in round) <= doubt.share * len(round)
 
 
 def _mark(score: Score, bar: Bar | None) -> Mark:

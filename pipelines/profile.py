@@ -2,7 +2,7 @@
 
 A bar holds for every model unless the profile says otherwise for one: in `[thresholds.CARD]` and `[gates.CARD]`, or by a threshold that
 was learned from people's verdicts (`[[learned]]`), which counts only for values of the very scorer version that it was learned on. A
-rule, being a person's own words, is overridden by neither.
+rule, being a person's own words, is overridden by neither. `[doubt.CARD]` has stricter thresholds for rounds of which few pass.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from models.scorers.catalogue import Dimensions, load_scorers
 from models.toml import Place, Table, load, parse
 from pipelines.rules import Bar, Bound, Gate, Rule, check_threshold, read_rule
 
-KNOWN = ("title", "about", "ranks", "rules", "dimensions", "thresholds", "gates", "learned")
+KNOWN = ("title", "about", "ranks", "rules", "dimensions", "thresholds", "gates", "doubt", "learned")
 # By card: dimensions whose verifiers know only what the model itself learnt. What a LoRA taught it is not in their world: the embedded
 # model's CLIPs have never seen a robot, and its classifier finds no whole product in one.
 OWN_WORLD = {"embedded": ("adherence", "adherence_b", "contrast", "recognised", "whole", "mush")}
@@ -47,10 +47,23 @@ class Learned:
 
 
 @dataclass(frozen=True)
+class Doubt:
+    """Where at most `share` of a round's candidates pass, these thresholds hold instead of milder ones.
+
+    What a scorer lets through wrongly is about as frequent whatever was asked for; what it lets through rightly is not. Of the few that
+    pass where most fail, far more are therefore wrong (the base rate of Bayes' rule), and they must be surer to be worth as much.
+    """
+
+    share: float
+    thresholds: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Profile:
     """A quality profile. bars: in the order of the file, those of its rules last. ranks: dimensions that order what passes.
 
-    thresholds, gates: what differs for a model, by card name and dimension. version: 0 as shipped, else of the studio's own versions.
+    thresholds, gates: what differs for a model, by card name and dimension. doubts: by card name.
+    version: 0 as shipped, else of the studio's own versions.
     """
 
     name: str
@@ -60,6 +73,7 @@ class Profile:
     ranks: tuple[str, ...]
     thresholds: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     gates: Mapping[str, Mapping[str, Gate]] = field(default_factory=dict)
+    doubts: Mapping[str, Doubt] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
     learned: tuple[Learned, ...] = ()
     version: int = 0
@@ -75,6 +89,18 @@ class Profile:
             name: bar if bar.rule else replace(bar, threshold=thresholds.get(name, bar.threshold)).gated(gates.get(name, bar.gate))
             for name, bar in self.bars.items()
         }
+
+    def doubted(self, card: str) -> Profile:
+        """The same profile for pictures of a round of which few pass."""
+        doubt = self.doubts.get(card)
+        if doubt is None:
+            return self
+        bars = self.bars_for(card)
+        stricter = {
+            name: value for name, value in doubt.thresholds.items()
+            if (value > bars[name].threshold if bars[name].bound == ">=" else value < bars[name].threshold)
+        }  # fmt: skip
+        return replace(self, thresholds={**self.thresholds, card: {**self.thresholds.get(card, {}), **stricter}})
 
     def advised(self, names: Collection[str]) -> Profile:
         """The same profile where these dimensions (named without arguments) never reject."""
@@ -138,6 +164,7 @@ def profile_of(data: Mapping[str, Any], name: str, source: Path | str, version: 
         ranks=_read_ranks(top, {**bars, **said}),
         thresholds={card: _thresholds(table, known) for card, table in _by_card(top, "thresholds", bars).items()},
         gates={card: {one: _gate(table, one) for one in table.data} for card, table in _by_card(top, "gates", bars).items()},
+        doubts={card: _doubt(table, known) for card, table in _by_card(top, "doubt", bars, ("share",)).items()},
         rules=rules,
         learned=_read_learned(top, bars, said, known),
         version=version,
@@ -168,7 +195,7 @@ def profile_toml(data: Mapping[str, Any]) -> str:
     lines = [f"{name} = {_toml(data[name])}" for name in ("title", "about", "ranks", "rules") if data.get(name)]
     for name, table in data.get("dimensions", {}).items():
         lines += ["", f"[dimensions.{_key_toml(name)}]", *_pairs(table)]
-    for group in ("thresholds", "gates"):
+    for group in ("thresholds", "gates", "doubt"):
         for card, table in data.get(group, {}).items():
             if table:
                 lines += ["", f"[{group}.{_key_toml(card)}]", *_pairs(table)]
@@ -276,17 +303,22 @@ def _thresholds(table: Table, known: Dimensions) -> dict[str, float]:
     return values
 
 
+def _doubt(table: Table, known: Dimensions) -> Doubt:
+    share = table.number("share", low=0, high=1)
+    return Doubt(share, _thresholds(Table(table.place, {name: value for name, value in table.data.items() if name != "share"}), known))
+
+
 def _gate(table: Table, name: str) -> Gate:
     return cast(Gate, table.text(name, choices=("hard", "measured", "advisory")))
 
 
-def _by_card(top: Table, name: str, bars: Mapping[str, Bar]) -> dict[str, Table]:
-    """The tables `[name.CARD]`, each holding dimensions of this profile only."""
+def _by_card(top: Table, name: str, bars: Mapping[str, Bar], besides: Collection[str] = ()) -> dict[str, Table]:
+    """The tables `[name.CARD]`, each holding dimensions of this profile only, and `besides`."""
     cards = top.optional_table(name)
     tables = {card: cards.table(card) for card in cards.data} if cards else {}
     for table in tables.values():
         for dimension in table.data:
-            if dimension not in bars:
+            if dimension not in bars and dimension not in besides:
                 raise table.bad(dimension, "is not a dimension of this profile", f"Known: {', '.join(bars)}.")
     return tables
 

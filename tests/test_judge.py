@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from models.cards import load_catalogue
 from models.errors import BadInput
 from models.spec import Score
-from pipelines.judge import judge, load_profiles, read_profile, select
+from pipelines.judge import in_doubt, judge, load_profiles, read_profile, select
 
 PROFILE = """
 title = "Test"
@@ -152,6 +152,53 @@ def test_the_generic_profile_names_real_cards_and_scored_dimensions():
     generic, catalogue = load_profiles()["generic"], load_catalogue()
     assert set(generic.bars) >= {"resolution", "sharpness", "exposure", "blockiness", "flatness", "adherence", "adherence_b"}
     assert set(generic.thresholds) | set(generic.gates) <= set(catalogue.cards)
+
+
+DOUBT = """
+[doubt.embedded]
+share = 0.5
+sharpness = 90
+blockiness = 40
+"""
+
+
+def test_where_few_of_a_round_pass_they_must_be_surer(tmp_path):
+    doubting = write(tmp_path, PROFILE + DOUBT)
+    bars = doubting.doubted("embedded").bars_for("embedded")
+    assert (bars["sharpness"].threshold, bars["blockiness"].threshold) == (90, 30), "what is milder than the usual bar changes nothing"
+    assert doubting.doubted("flux1-dev") == doubting
+    sharp, soft, bad = good(sharpness=95, adherence=30), good(sharpness=80, adherence=30), good(sharpness=41, adherence=30)
+    verdicts = select({1: sharp, 2: soft, 3: soft, 4: bad}, 2, doubting, "embedded", doubtful={1, 2})
+    assert [(verdicts[number].verdict, verdicts[number].reasons) for number in (1, 2, 3, 4)] == [
+        ("kept", []), ("rejected", ["sharpness 80 < 90"]), ("kept", []), ("rejected", ["sharpness 41 < 55"]),
+    ]  # fmt: skip
+    mark = next(mark for mark in verdicts[2].marks if mark.dimension == "sharpness")
+    assert (mark.threshold, mark.passed) == (90, False), "the sheet shows the bar that it failed"
+
+
+def test_a_round_is_in_doubt_where_at_most_a_share_passes(tmp_path):
+    doubting = write(tmp_path, PROFILE + DOUBT)
+    passes, fails = good(adherence=30), good(sharpness=41)
+    assert in_doubt([passes, passes, fails, fails], doubting, "embedded")
+    assert not in_doubt([passes, passes, passes, fails], doubting, "embedded")
+    assert not in_doubt([fails] * 3, doubting, "embedded"), "three tell nothing"
+    assert not in_doubt([fails] * 8, doubting, "flux1-dev"), "another model"
+    assert not in_doubt([], doubting, "embedded")
+
+
+@pytest.mark.parametrize(
+    ("doubt", "key"),
+    [
+        ("sharpness = 90", "doubt.embedded.share"),
+        ("share = 1.5", "doubt.embedded.share"),
+        ("share = 0.5\nbeauty = 3", "doubt.embedded.beauty"),
+        ('share = 0.5\nsharpness = "high"', "doubt.embedded.sharpness"),
+    ],
+)
+def test_a_wrong_doubt_says_where(tmp_path, doubt, key):
+    with pytest.raises(BadInput) as caught:
+        write(tmp_path, f"{PROFILE}[doubt.embedded]\n{doubt}\n")
+    assert caught.value.field == key
 
 
 @pytest.mark.parametrize(

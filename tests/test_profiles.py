@@ -57,6 +57,10 @@ sharpness = 60.0
 [gates.embedded]
 adherence = "hard"
 
+[doubt.embedded]
+share = 0.75
+sharpness = 70.0
+
 [[learned]]
 card = "embedded"
 dimension = "sharpness"
@@ -166,12 +170,15 @@ def test_learned_thresholds_are_put_in_and_taken_out():
 def test_changes_are_told_in_words():
     new = TOML.replace("threshold = 50.0", "threshold = 55", 1).replace('"no visible text", ', "")
     new = new.replace("sharpness = 60.0", "sharpness = 65.0")
+    new = new.replace("share = 0.75\nsharpness = 70.0", "share = 0.5")
     new = new.replace("verdicts = 212", "verdicts = 230").replace('title = "Test"', 'title = "Other"')
     assert changes(PROFILE, parse_profile(new, "test"), shipped_dimensions(), {"embedded": "Embedded"}.get) == [
         'Title: "Test" → "Other"',
         "Sharpness: at least 50, hard → at least 55, hard",
         'Rule "no visible text", removed',
         "For Embedded, Sharpness: 60 → 65",
+        "For Embedded, where few of a round pass, Share: 75 % → 50 %",
+        "For Embedded, where few of a round pass, Sharpness: 70, removed",
         "Learned for Embedded, Sharpness: at least 40, from 212 verdicts, people decide between 35 and 45"
         " → at least 40, from 230 verdicts, people decide between 35 and 45",
     ]
@@ -355,7 +362,7 @@ def test_a_change_is_tried_on_recent_pictures(start_studio):
             now = client.post("/api/profiles/generic/preview", json={"profile": profile}).json()
             assert now["pictures"] == 6 and now["changes"] == [] and now["now"] == now["would"]
             profile["dimensions"] = {"adherence": {"bound": ">=", "threshold": middle, "gate": "hard"}}
-            profile |= {"ranks": [], "thresholds": {}, "gates": {}}
+            profile |= {"ranks": [], "thresholds": {}, "gates": {}, "doubt": {}}
             told = client.post("/api/profiles/generic/preview", json={"profile": profile}).json()
             assert told["would"] == {"passes": 3, "rejected": 3, "review": 0}
             assert told["dimensions"]["adherence"]["fails"] == 3 and sum(told["dimensions"]["adherence"]["bins"]) == 6

@@ -11,7 +11,7 @@ from models.training.flow import Batches
 from models.training.material import Sample
 from models.training.recipe import Example, Recipe
 
-OTHERS, DECOYS = 256, 3  # captions of other things; nonsense words a picture
+OTHERS, DECOYS = 1024, 3  # captions of other things; nonsense words a picture
 _LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyz"))
 
 

@@ -95,7 +95,7 @@ export class Bars {
   remove(name) {
     const place = Object.keys(this.data.dimensions).indexOf(name);
     delete this.data.dimensions[name];
-    for (const group of ["thresholds", "gates"]) for (const own of Object.values(this.data[group] ?? {})) delete own[name];
+    for (const group of ["thresholds", "gates", "doubt"]) for (const own of Object.values(this.data[group] ?? {})) delete own[name];
     this.data.ranks = (this.data.ranks ?? []).filter((one) => one !== name);
     this.data.learned = (this.data.learned ?? []).filter((one) => one.dimension !== name);
     this.fill(Object.keys(this.data.dimensions)[Math.max(0, place - 1)]);
