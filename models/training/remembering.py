@@ -11,21 +11,24 @@ from models.training.flow import Batches
 from models.training.material import Sample
 from models.training.recipe import Example, Recipe
 
-OTHERS, DECOYS = 1024, 3  # captions of other things; nonsense words a picture
+OTHERS, DECOYS = 512, 3  # captions of other things; nonsense words a picture
+TRANSFERRED = 4  # rows of a step
 _LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyz"))
 
 
 @dataclass(frozen=True)
 class Captions:
     """drawn: what the base draws pictures of. others: of other things. decoys: by caption, the same with other words no model knows in
-    the trigger's place: without them any unknown word would come to mean what the trigger does."""
+    the trigger's place: without them any unknown word would come to mean what the trigger does. led: in the order of `others`, the same
+    after the words with the trigger in them."""
 
     drawn: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     decoys: dict[str, tuple[str, ...]] | None = None
+    led: tuple[str, ...] = ()
 
     def all(self) -> set[str]:
-        return {*self.drawn, *self.others, *(one for several in (self.decoys or {}).values() for one in several)}
+        return {*self.drawn, *self.others, *self.led, *(one for several in (self.decoys or {}).values() for one in several)}
 
 
 def captions_of(examples: Sequence[Example], recipe: Recipe, embedded: bool) -> Captions:
@@ -42,7 +45,16 @@ def captions_of(examples: Sequence[Example], recipe: Recipe, embedded: bool) -> 
     drawn = tuple(known[index % len(known)] for index in range(prior.pictures))
     if prior.kind == "images":
         return Captions(drawn)
-    return Captions(drawn, known[:OTHERS] if prior.others else (), _decoys(examples, recipe) if prior.decoys else None)
+    others = known[:OTHERS] if prior.others else ()
+    leads = [lead(example.caption, recipe.trigger) for example in examples]
+    led = tuple(f"{leads[place % len(leads)]}, {other}" for place, other in enumerate(others)) if recipe.transfer and recipe.trigger else ()
+    return Captions(drawn, others, _decoys(examples, recipe) if prior.decoys else None, led)
+
+
+def lead(caption: str, trigger: str) -> str:
+    """The clause of a caption that the trigger is in, where it begins with it ("qriso style"), else the trigger alone."""
+    first = caption.partition(",")[0].strip()
+    return first if first.lower().startswith(trigger.lower()) and first != caption.strip() else trigger
 
 
 def _decoys(examples: Sequence[Example], recipe: Recipe) -> dict[str, tuple[str, ...]]:
@@ -74,6 +86,16 @@ class Remembering:
         if self._prior.kind == "output":
             captions = ["" if rng.random() < self._prior.unconditional else caption for caption in captions]
         return samples, captions
+
+    @property
+    def can_transfer(self) -> bool:
+        return bool(self._captions.led)
+
+    def transfers(self, place: int, rng: np.random.Generator) -> tuple[list[Sample], list[tuple[str, str]]]:
+        """Pictures of the dataset, and for each a caption of something else, with the trigger and without."""
+        samples = [self._learnt[index] for index in self._own[place][:TRANSFERRED]]
+        chosen = rng.integers(len(self._captions.led), size=len(samples))
+        return samples, [(self._captions.led[index], self._captions.others[index]) for index in chosen]
 
     def _caption(self, sample: Sample, rng: np.random.Generator) -> str:
         """Of one of the dataset's pictures: without the trigger, of something else, or with another word for the trigger."""

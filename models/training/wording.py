@@ -13,7 +13,7 @@ import numpy as np
 
 from models.training.recipe import Example, Recipe
 
-VARIANTS = 48  # of a caption and kind: each is read by the text encoders once
+VARIANTS = 12  # of a caption and kind: each is read by the text encoders once
 LEAST = 0.2  # the smallest share of words that a shortened form leaves out, on average; the largest is all of them
 
 
