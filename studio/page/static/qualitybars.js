@@ -190,6 +190,11 @@ class Row {
       const model = this.bars.facts.cards.find(({ name }) => name === one.card)?.title ?? one.card;
       some.push(h("span", { class: "cs-q-badge cs-q-learned" }, `${model}: learned ${WORDS[one.bound ?? this.bar.bound]} ${exact(one.threshold)} from ${plural(one.verdicts, "verdict")} `, h("button", { type: "button", class: "cs-bare", text: "Forget", "aria-label": `Forget what was learned for ${this.bars.title(this.name)}, ${model}`, onclick: () => this.bars.forget(one) })));
     }
+    for (const [name, doubt] of Object.entries(data.doubt ?? {})) {
+      if (!(this.name in doubt) || (card && card !== name)) continue;
+      const model = this.bars.facts.cards.find((one) => one.name === name)?.title ?? name;
+      some.push(h("span", { class: "cs-q-badge", title: `Where at most ${round(100 * doubt.share)} % of a round's pictures pass`, text: `${model}: ${WORDS[this.bar.bound]} ${exact(doubt[this.name])} where few pass` }));
+    }
     return some;
   }
 
