@@ -642,10 +642,12 @@ def test_a_style_is_carried_over_to_captions_of_other_things():
     settings = recipe(trigger="zub", transfer=1.0, batch=6, prior=Prior(kind="output", pictures=0, others=0.5))
     examples = [Example(Path("a.png"), "0", "zub style, a red vase", "style, a red vase", (64, 64))]
     captions = captions_of(examples, settings, embedded=True)
-    assert len(captions.led) == len(captions.others) > 100
-    assert all(led == f"zub style, {other}" for led, other in zip(captions.led, captions.others, strict=True))
-    assert set(captions.led) <= captions.all(), "the encoders read them too"
-    assert captions_of(examples, replace(settings, trigger=""), embedded=True).led == ()
+    assert len(captions.transferred) > 100 and not any("watercolour" in other for _, other in captions.transferred)
+    assert all(led == f"zub style, {other}" for led, other in captions.transferred)
+    assert {led for led, _ in captions.transferred} <= captions.all(), "the encoders read them too"
+    assert captions_of(examples, replace(settings, trigger=""), embedded=True).transferred == ()
+    own = replace(settings, prior=replace(settings.prior, prompts=("a dog", "a cat")))
+    assert captions_of(examples, own, embedded=False).transferred == (("zub style, a dog", "a dog"), ("zub style, a cat", "a cat"))
     picture = Sample(np.zeros(1), np.zeros(1), "zub style, a red vase", "style, a red vase", (64, 64))  # type: ignore[arg-type]
     remembering = Remembering(settings, captions, [picture] * 6, [])
     samples, pairs = remembering.transfers(3, np.random.default_rng(1))

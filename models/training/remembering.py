@@ -19,16 +19,17 @@ _LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyz"))
 @dataclass(frozen=True)
 class Captions:
     """drawn: what the base draws pictures of. others: of other things. decoys: by caption, the same with other words no model knows in
-    the trigger's place: without them any unknown word would come to mean what the trigger does. led: in the order of `others`, the same
-    after the words with the trigger in them."""
+    the trigger's place: without them any unknown word would come to mean what the trigger does. transferred: of other things too, after the
+    words with the trigger in them and without."""
 
     drawn: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     decoys: dict[str, tuple[str, ...]] | None = None
-    led: tuple[str, ...] = ()
+    transferred: tuple[tuple[str, str], ...] = ()
 
     def all(self) -> set[str]:
-        return {*self.drawn, *self.others, *self.led, *(one for several in (self.decoys or {}).values() for one in several)}
+        pairs = (one for pair in self.transferred for one in pair)
+        return {*self.drawn, *self.others, *pairs, *(one for several in (self.decoys or {}).values() for one in several)}
 
 
 def captions_of(examples: Sequence[Example], recipe: Recipe, embedded: bool) -> Captions:
@@ -46,9 +47,18 @@ def captions_of(examples: Sequence[Example], recipe: Recipe, embedded: bool) -> 
     if prior.kind == "images":
         return Captions(drawn)
     others = known[:OTHERS] if prior.others else ()
+    return Captions(drawn, others, _decoys(examples, recipe) if prior.decoys else None, _transferred(examples, recipe, others, embedded))
+
+
+def _transferred(examples: Sequence[Example], recipe: Recipe, others: Sequence[str], embedded: bool) -> tuple[tuple[str, str], ...]:
+    if not (recipe.transfer and recipe.trigger and others):
+        return ()
+    if embedded and not recipe.prior.prompts:
+        from models.training.embedded import plain_prompts
+
+        others = plain_prompts(OTHERS, recipe.seed)
     leads = [lead(example.caption, recipe.trigger) for example in examples]
-    led = tuple(f"{leads[place % len(leads)]}, {other}" for place, other in enumerate(others)) if recipe.transfer and recipe.trigger else ()
-    return Captions(drawn, others, _decoys(examples, recipe) if prior.decoys else None, led)
+    return tuple((f"{leads[place % len(leads)]}, {other}", other) for place, other in enumerate(others))
 
 
 def lead(caption: str, trigger: str) -> str:
@@ -89,13 +99,12 @@ class Remembering:
 
     @property
     def can_transfer(self) -> bool:
-        return bool(self._captions.led)
+        return bool(self._captions.transferred)
 
     def transfers(self, place: int, rng: np.random.Generator) -> tuple[list[Sample], list[tuple[str, str]]]:
         """Pictures of the dataset, and for each a caption of something else, with the trigger and without."""
         samples = [self._learnt[index] for index in self._own[place][:TRANSFERRED]]
-        chosen = rng.integers(len(self._captions.led), size=len(samples))
-        return samples, [(self._captions.led[index], self._captions.others[index]) for index in chosen]
+        return samples, [self._captions.transferred[index] for index in rng.integers(len(self._captions.transferred), size=len(samples))]
 
     def _caption(self, sample: Sample, rng: np.random.Generator) -> str:
         """Of one of the dataset's pictures: without the trigger, of something else, or with another word for the trigger."""
