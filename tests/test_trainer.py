@@ -22,7 +22,7 @@ from models.cards import ModelCard, load_catalogue
 from models.errors import BadInput
 from models.memory import Machine
 from models.scorers.contrast import named
-from models.training.recipe import Example, Prior, Recipe, SamplePrompt, TrainingError, scaled
+from models.training.recipe import Prior, Recipe, SamplePrompt, TrainingError, scaled
 from models.training.wording import reworded, shortened
 from pipelines.training import config, events, failures, presets
 from pipelines.training.__main__ import main
@@ -185,7 +185,7 @@ def test_every_picture_is_seen_once_a_round_in_batches_of_one_size():
 
 def settings_of_everything() -> Recipe:
     prior = Prior(kind="output", pictures=2, steps=2, decoys=0.3, others=0.3)
-    return recipe(ema=0.9, prior=prior, caption_dropout=0.2, word_dropout=0.5, rewording=0.5, transfer=0.5, schedule="cosine", alpha=2.0)
+    return recipe(ema=0.9, prior=prior, caption_dropout=0.2, word_dropout=0.5, rewording=0.5, schedule="cosine", alpha=2.0)
 
 
 def test_a_resumed_training_ends_with_the_very_weights_of_one_that_ran_through(run, tmp_path):
@@ -427,7 +427,7 @@ def test_a_model_that_is_not_there_and_a_missing_optimizer_are_told(run, tmp_pat
 @pytest.mark.parametrize(("line", "place"), [
     ("rank = 0", "rank"), ("rate = 'fast'", "rate"), ("kind = 'person'", "kind"), ("steps = 10.5", "steps"), ("card = 'sdxl'", "card"),
     ("targets = ['every']", "targets"), ("colour = 1", "colour"), ("[prior]\nkind = 'x'", "prior.kind"),
-    ("[prior]\nothers = 0.6\ndecoys = 0.6", "prior.others"), ("transfer = 1.0", "transfer"), ("resolutions = [7]", "resolutions"),
+    ("[prior]\nothers = 0.6\ndecoys = 0.6", "prior.others"), ("resolutions = [7]", "resolutions"),
     ("[[samples]]\nprompt = 'a'\n[[samples]]\nseed = 3", "samples.1.prompt"),
 ])  # fmt: skip
 def test_a_mistake_in_run_toml_is_told_with_its_place(line, place):
@@ -618,37 +618,3 @@ def test_a_caption_in_other_words_asks_for_the_same_thing():
     assert any("light" in form for form in forms)
     assert all("mug" in form for form in reworded("a red mug", "mug", seed=1))  # a trigger that is one of those words stays
     assert any(form.startswith("nothing known") for form in reworded("nothing known", "", seed=1))
-
-
-@pytest.mark.parametrize(
-    ("caption", "trigger", "words"),
-    [
-        ("qriso style, a red vase on a table", "qriso", "qriso style"),
-        ("Qriso style, a red vase", "qriso", "Qriso style"),
-        ("a red vase in qriso style, on a table", "qriso", "qriso"),
-        ("qriso style", "qriso", "qriso"),
-    ],
-)
-def test_the_words_that_lead_in_a_style(caption, trigger, words):
-    from models.training.remembering import lead
-
-    assert lead(caption, trigger) == words
-
-
-def test_a_style_is_carried_over_to_captions_of_other_things():
-    from models.training.material import Sample
-    from models.training.remembering import TRANSFERRED, Remembering, captions_of
-
-    settings = recipe(trigger="zub", transfer=1.0, batch=6, prior=Prior(kind="output", pictures=0, others=0.5))
-    examples = [Example(Path("a.png"), "0", "zub style, a red vase", "style, a red vase", (64, 64))]
-    captions = captions_of(examples, settings, embedded=True)
-    assert len(captions.transferred) > 100 and not any("watercolour" in other for _, other in captions.transferred)
-    assert all(led == f"zub style, {other}" for led, other in captions.transferred)
-    assert {led for led, _ in captions.transferred} <= captions.all(), "the encoders read them too"
-    assert captions_of(examples, replace(settings, trigger=""), embedded=True).transferred == ()
-    own = replace(settings, prior=replace(settings.prior, prompts=("a dog", "a cat")))
-    assert captions_of(examples, own, embedded=False).transferred == (("zub style, a dog", "a dog"), ("zub style, a cat", "a cat"))
-    picture = Sample(np.zeros(1), np.zeros(1), "zub style, a red vase", "style, a red vase", (64, 64))  # type: ignore[arg-type]
-    remembering = Remembering(settings, captions, [picture] * 6, [])
-    samples, pairs = remembering.transfers(3, np.random.default_rng(1))
-    assert len(samples) == len(pairs) <= TRANSFERRED and all(led.endswith(other) for led, other in pairs)

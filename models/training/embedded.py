@@ -1,11 +1,9 @@
 """What the embedded model knows: captions of its own world, for it to remember itself by, and other words for the same thing."""
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
-from models.embedded.captions import CONTRASTS, MANNERS, caption, plainly, read
+from models.embedded.captions import CONTRASTS, MANNERS, caption, read
 from models.embedded.world import sample_scene
 
 
@@ -13,12 +11,6 @@ def world_prompts(count: int, seed: int) -> list[str]:
     """Captions of `count` scenes drawn at random."""
     rng = np.random.default_rng([seed, 11])
     return [caption(sample_scene(rng, held_out=None), rng) for _ in range(count)]
-
-
-def plain_prompts(count: int, seed: int) -> list[str]:
-    """A product of a colour in a place, `count` times, in no style of its own: what a style may be given to."""
-    rng = np.random.default_rng([seed, 19])
-    return [plainly(caption(replace(sample_scene(rng, held_out=None, sign_share=0.0), style="photo"), rng)) for _ in range(count)]
 
 
 def reworded(caption: str, rng: np.random.Generator) -> str:

@@ -79,24 +79,6 @@ class Flow:
                 target = self._velocity(clean, noise, sigma, captions)
         return (self._velocity(clean, noise, sigma, captions) - target).square().mean()
 
-    def transfer(self, samples: Sequence[Sample], captions: Sequence[tuple[str, str]], rng: np.random.Generator) -> torch.Tensor:
-        """The trigger must do to other captions what it does to the pictures' own. captions: of something else, with the trigger and
-        without.
-
-        The base's answer to the other caption, moved by as much as the trigger moves the answer to the own one, is what the other one
-        with the trigger is held to, as Concept Sliders compose a direction with a prompt (https://arxiv.org/abs/2311.12092). It is
-        asked where noise hides what the picture shows, at levels from a half up: there what it is to be is decided.
-        """
-        clean, noise, _ = self._drawn(samples, rng)
-        sigma = torch.from_numpy(rng.uniform(0.5, 1.0, len(samples)).astype(np.float32)).to(self.device)
-        led, others = [one for one, _ in captions], [other for _, other in captions]
-        with torch.no_grad():
-            moved = self._velocity(clean, noise, sigma, [sample.caption for sample in samples])
-            with self.adapter.off():
-                twice = (torch.cat([clean, clean]), torch.cat([noise, noise]), torch.cat([sigma, sigma]))
-                plain, other = self._velocity(*twice, [*(sample.plain for sample in samples), *others]).chunk(2)
-        return (self._velocity(clean, noise, sigma, led) - (other + moved - plain)).square().mean()
-
     @torch.no_grad()
     def validation(self, sample: Sample, index: int) -> float:
         """The loss of one picture over fixed noise levels, each with noise of its own that never changes."""

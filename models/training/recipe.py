@@ -72,10 +72,8 @@ class Recipe:
     batch: pictures computed at once; a step learns from batch x accumulation x processes. resolutions: side in pixels of a square of
     the same area, each picture being trained at every one; empty: as the dataset says. caption_dropout: share of rows with an empty
     caption; word_dropout: share of the others that have random words left out, the trigger never; rewording: share of
-    those left that say the same in other words (models whose vocabulary the studio knows; else nothing). transfer: weight of the loss
-    that carries what the trigger does over to captions of other things (`Flow.transfer`): nothing without a trigger and `prior.others`.
-    sigma_mean, sigma_std: of the logit-normal noise levels (https://arxiv.org/abs/2403.03206), `sigma_uniform` of them even instead,
-    shifted as the scheduler says.
+    those left that say the same in other words (models whose vocabulary the studio knows; else nothing). sigma_mean, sigma_std: of the
+    logit-normal noise levels (https://arxiv.org/abs/2403.03206), `sigma_uniform` of them even instead, shifted as the scheduler says.
     ema: decay of the averaged weights, 0 for none. precision: of the arithmetic; the LoRA itself is always 32 bits. quantise: how the
     frozen base is kept. validation: share of the pictures held out. patience: validations without a new best before training ends, 0 for
     never.
@@ -103,7 +101,6 @@ class Recipe:
     caption_dropout: float = 0.05
     word_dropout: float = 0.0
     rewording: float = 0.0
-    transfer: float = 0.0
     sigma_mean: float = 0.0
     sigma_std: float = 1.0
     sigma_uniform: float = 0.0

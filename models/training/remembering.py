@@ -11,25 +11,21 @@ from models.training.flow import Batches
 from models.training.material import Sample
 from models.training.recipe import Example, Recipe
 
-OTHERS, DECOYS = 512, 3  # captions of other things; nonsense words a picture
-TRANSFERRED = 4  # rows of a step
+OTHERS, DECOYS = 256, 3  # captions of other things; nonsense words a picture
 _LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyz"))
 
 
 @dataclass(frozen=True)
 class Captions:
     """drawn: what the base draws pictures of. others: of other things. decoys: by caption, the same with other words no model knows in
-    the trigger's place: without them any unknown word would come to mean what the trigger does. transferred: of other things too, after the
-    words with the trigger in them and without."""
+    the trigger's place: without them any unknown word would come to mean what the trigger does."""
 
     drawn: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     decoys: dict[str, tuple[str, ...]] | None = None
-    transferred: tuple[tuple[str, str], ...] = ()
 
     def all(self) -> set[str]:
-        pairs = (one for pair in self.transferred for one in pair)
-        return {*self.drawn, *self.others, *pairs, *(one for several in (self.decoys or {}).values() for one in several)}
+        return {*self.drawn, *self.others, *(one for several in (self.decoys or {}).values() for one in several)}
 
 
 def captions_of(examples: Sequence[Example], recipe: Recipe, embedded: bool) -> Captions:
@@ -46,25 +42,7 @@ def captions_of(examples: Sequence[Example], recipe: Recipe, embedded: bool) -> 
     drawn = tuple(known[index % len(known)] for index in range(prior.pictures))
     if prior.kind == "images":
         return Captions(drawn)
-    others = known[:OTHERS] if prior.others else ()
-    return Captions(drawn, others, _decoys(examples, recipe) if prior.decoys else None, _transferred(examples, recipe, others, embedded))
-
-
-def _transferred(examples: Sequence[Example], recipe: Recipe, others: Sequence[str], embedded: bool) -> tuple[tuple[str, str], ...]:
-    if not (recipe.transfer and recipe.trigger and others):
-        return ()
-    if embedded and not recipe.prior.prompts:
-        from models.training.embedded import plain_prompts
-
-        others = plain_prompts(OTHERS, recipe.seed)
-    leads = [lead(example.caption, recipe.trigger) for example in examples]
-    return tuple((f"{leads[place % len(leads)]}, {other}", other) for place, other in enumerate(others))
-
-
-def lead(caption: str, trigger: str) -> str:
-    """The clause of a caption that the trigger is in, where it begins with it ("qriso style"), else the trigger alone."""
-    first = caption.partition(",")[0].strip()
-    return first if first.lower().startswith(trigger.lower()) and first != caption.strip() else trigger
+    return Captions(drawn, known[:OTHERS] if prior.others else (), _decoys(examples, recipe) if prior.decoys else None)
 
 
 def _decoys(examples: Sequence[Example], recipe: Recipe) -> dict[str, tuple[str, ...]]:
@@ -96,15 +74,6 @@ class Remembering:
         if self._prior.kind == "output":
             captions = ["" if rng.random() < self._prior.unconditional else caption for caption in captions]
         return samples, captions
-
-    @property
-    def can_transfer(self) -> bool:
-        return bool(self._captions.transferred)
-
-    def transfers(self, place: int, rng: np.random.Generator) -> tuple[list[Sample], list[tuple[str, str]]]:
-        """Pictures of the dataset, and for each a caption of something else, with the trigger and without."""
-        samples = [self._learnt[index] for index in self._own[place][:TRANSFERRED]]
-        return samples, [self._captions.transferred[index] for index in rng.integers(len(self._captions.transferred), size=len(samples))]
 
     def _caption(self, sample: Sample, rng: np.random.Generator) -> str:
         """Of one of the dataset's pictures: without the trigger, of something else, or with another word for the trigger."""

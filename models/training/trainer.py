@@ -198,9 +198,6 @@ class Trainer:
                 loss = self.flow.prior(*self.remembering.rows(place, rng), rng)
                 (loss * recipe.prior.weight / recipe.accumulation).backward()
                 prior += loss.detach() / recipe.accumulation
-                if self.remembering.can_transfer:
-                    loss = self.flow.transfer(*self.remembering.transfers(place, rng), rng)
-                    (loss * recipe.transfer / recipe.accumulation).backward()
         weights = list(self.adapter.weights.values())
         losses = self._averaged(weights, concept, prior)
         norm = float(torch.nn.utils.clip_grad_norm_(weights, recipe.clip))
