@@ -147,8 +147,8 @@ class Ladder:
     """How a tier finds its finals cheaply: it drafts as the lower tier `draft` does, and draws only the best again at its own quality.
 
     steps: of a draft. promotion, strength: how a draft becomes a final, as in `Tier`. finals: how many are finished in a round at the
-    most, for each that is still to be delivered. retries: rounds of new drafts while too few pass. widen: how many times as many drafts
-    such a round has as the first. lenient: dimensions that a draft may fail, for finishing mends them.
+    most, for each that is still to be delivered. retries: rounds of new drafts while too few pass. lenient: dimensions that a draft
+    may fail, for finishing mends them.
     """
 
     draft: str
@@ -158,7 +158,6 @@ class Ladder:
     finals: float
     retries: int
     lenient: tuple[str, ...]
-    widen: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -378,7 +377,6 @@ def _read_ladder(table: Table, name: str, tiers: Mapping[str, Tier]) -> Ladder:
         finals=table.number("finals", 2.0, low=1, high=20),
         retries=table.whole("retries", 3, low=0, high=8),
         lenient=table.texts("lenient") if "lenient" in table.data else (),
-        widen=table.number("widen", 1.0, low=0.1, high=10),
     )
     table.done()
     return ladder

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pipelines.judge import Outcome, Verdict
     from pipelines.tasks import Stage
 
-WIDEST = 240  # drafts of a round, however much wider than the first it is to be
 PLENTY = 10**9  # more than any request draws
 # While drafting, a final is reckoned at so many times its cost: one slow batch must not leave drafts that nothing can be made of.
 MARGIN = 1.5
@@ -32,8 +31,7 @@ class Goal:
     """What a job set out to do.
 
     draft: candidates of the first round. keep: how many to deliver. finals: how many are finished in a round at the most, for each that
-    is missing. widen: how many times as many drafts a retry has as the first round. images, seconds: the budget. ratio: what a final
-    costs, as a multiple of a draft.
+    is missing. images, seconds: the budget. ratio: what a final costs, as a multiple of a draft.
     """
 
     draft: int
@@ -41,7 +39,6 @@ class Goal:
     ladder: bool = False
     retries: int = 0
     finals: float = 2.0
-    widen: float = 1.0
     images: int | None = None
     seconds: float | None = None
     ratio: float = 1.0
@@ -123,7 +120,7 @@ def decide(goal: Goal, frames: Sequence[Frame], round: int, same: Same) -> Finis
             return Finish(tuple(waiting[: min(count, most)])) if most else End(kept, goal.keep, round + 1, held, why)
     if round < goal.retries:
         most, why = spent.drafts_left(missing)
-        count = min(math.ceil(goal.draft * goal.widen * missing / goal.keep), max(goal.draft, WIDEST), most)
+        count = min(goal.draft, math.ceil(goal.draft * missing / goal.keep), most)
         return Retry(round + 1, count) if most else End(kept, goal.keep, round + 1, held, why)
     return End(kept, goal.keep, round + 1, held)
 

@@ -188,9 +188,7 @@ def _with_ladder(plan: Plan, request: Request, tier: Tier, card: ModelCard, cata
         final = replace(final, spec=replace(final.spec, image=None, role=role, strength=ladder.strength))
     return replace(
         plan,
-        goal=replace(
-            plan.goal, ladder=True, finals=ladder.finals, widen=ladder.widen, ratio=_image_steps(final.spec) / _image_steps(sketch_spec)
-        ),
+        goal=replace(plan.goal, ladder=True, finals=ladder.finals, ratio=_image_steps(final.spec) / _image_steps(sketch_spec)),
         final=final,
         sketch=Draft(drafter.name, sketch_spec, (), None, below.name, "draft"),
         sketch_batch=batch_size(drafter, below.name),

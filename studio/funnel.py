@@ -111,7 +111,7 @@ class Funnel:
         last = {picture["number"] for picture in pictures if picture["round"] == row["round"]}
         rejected = {number: verdict for number, verdict in verdicts.items() if number in last and verdict.verdict == "rejected"}
         card = (plan.sketch or plan.final).card
-        remedy = remedy_for(cause(rejected), len(rejected), card, self._remedies)
+        remedy = remedy_for(cause(rejected), len(rejected), card, self._remedies, step.round - 1)
         seeds = next_seeds([picture["seed"] for picture in pictures if picture["stage"] == "draft" or plan.sketch is None], step.count)
         drafts = plan.retry(step.round, seeds, pictures[-1]["number"] + 1, remedy)
         rounds.next_round(db, row["id"], step.round)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from models.errors import StudioError
 from models.money import dollars
 from models.weights import weights_found
-from pipelines.funnel import WIDEST
 from pipelines.offers import offers
 from pipelines.plan import Plan
 from pipelines.request import Request
@@ -147,8 +146,7 @@ def _kinds(plan: Plan, request: Request) -> list[tuple[str, Draft, int, int]]:
     if plan.sketch is None:
         return [("picture", plan.final, request.draft, rounds * request.draft)]
     finals = math.ceil(request.keep * plan.goal.finals)
-    drafts = request.draft + request.retries * min(math.ceil(request.draft * plan.goal.widen), max(request.draft, WIDEST))
-    return [("draft", plan.sketch, request.draft, drafts), ("final", plan.finishing, request.keep, rounds * finals)]
+    return [("draft", plan.sketch, request.draft, rounds * request.draft), ("final", plan.finishing, request.keep, rounds * finals)]
 
 
 def _answer(left: int | None) -> Json:

@@ -63,14 +63,6 @@ def test_a_retry_drafts_as_many_as_what_is_missing_is_worth():
     assert decide(goal, drafts(*["rejected"] * 240) + kept, 0, differ) == Retry(1, 20)
 
 
-def test_a_retry_may_be_wider_than_the_first_round():
-    wide = replace(LADDER, widen=2)
-    assert decide(wide, drafts(*["rejected"] * 8), 0, differ) == Retry(1, 16)
-    assert decide(wide, drafts(*["rejected"] * 7, "spare") + finals({8: "kept"}), 0, differ) == Retry(1, 8)
-    assert decide(replace(wide, draft=200, keep=1), drafts(*["rejected"] * 200), 0, differ) == Retry(1, 240), "no more than a request"
-    assert decide(replace(wide, images=12), drafts(*["rejected"] * 8), 0, differ) == Retry(1, 2), "two are for finals"
-
-
 def test_all_that_were_asked_for_end_it():
     frames = drafts("spare", "spare", "spare") + finals({1: "kept", 2: "kept"})
     end = decide(LADDER, frames, 0, differ)

@@ -166,6 +166,21 @@ def plainly(prompt: str) -> str:
     return " ".join(CONTRASTS[kind][named[kind].name][0] for kind in ("colour", "object", "scene") if kind in named)
 
 
+def gist(prompt: str) -> str:
+    """What a prompt names, in the style it asks for and with its sign; not where that stands in the frame, nor the light. "" where it
+    names nothing."""
+    from .world import SIGNS
+
+    plain = plainly(prompt)
+    asked = prompt.lower()
+    named = {style for words in (_STYLE_HEADS, _STYLE_ITEMS) for style, some in words.items() for one in some if _whole(one).search(asked)}
+    style = next((one for one in ("watercolour", "illustration") if one in named), "")  # most other words are of photographs
+    sign = next((one for one in SIGNS if one and _whole(one).search(prompt)), "")
+    if plain and style:
+        plain = f"{_STYLE_HEADS[style][0]} {_article(plain)}"
+    return f"{plain} {_SIGNS[0].format(sign)}" if plain and sign else plain
+
+
 _OF_SOMETHING_ELSE = ("white sign", "studio lighting", "studio quality")
 
 
