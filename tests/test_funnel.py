@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.cards import Catalogue, load_catalogue
+from models.embedded.captions import caption, gist, read
+from models.embedded.world import sample_scene
 from models.errors import BadInput
 from models.spec import ImageSpec
 from pipelines.funnel import End, Finish, Frame, Goal, Retry, cause, decide, deliver, spent_up
@@ -206,6 +209,28 @@ def test_the_embedded_model_is_told_again_in_plain_words():
     assert found.applied(again, negative=True, guidance=(1, 10)) == again
     unknown = replace(spec, prompt="my aunt")
     assert found.applied(unknown, negative=True, guidance=(1, 10)) == unknown
+
+
+def test_after_a_retry_in_vain_the_thing_is_asked_for_alone_with_its_style_and_its_sign():
+    first, last = (remedy_for({"recognised": 7}, 8, "embedded", load_remedies(), retries) for retries in (0, 2))
+    assert first is not None and last is not None and (first.after, last.after) == (0, 1)
+    assert remedy_for({"sharpness": 7}, 8, "embedded", load_remedies(), 2) == remedy_for({"sharpness": 7}, 8, "embedded", load_remedies())
+    spec = ImageSpec('A watercolor of a red mug on the beach with a "SALE" sign, wide shot, moody lighting, 8k', 256, 256, 4, 2.0, ())
+    again = last.applied(spec, negative=True, guidance=(1, 10))
+    assert again.prompt == 'a watercolour of a red mug on a beach with a sign that says "SALE"'
+    unknown = replace(spec, prompt="my aunt")
+    assert last.applied(unknown, negative=True, guidance=(1, 10)) == unknown
+
+
+@given(st.integers(0, 2**32))
+def test_the_gist_of_a_caption_keeps_thing_style_and_sign(seed):
+    rng = np.random.default_rng(seed)
+    scene = sample_scene(rng, held_out=None, sign_share=0.5)
+    told = gist(caption(scene, rng))
+    assert {kind: one.name for kind, one in read(told).items()} == {"object": scene.object, "colour": scene.colour, "scene": scene.scene}
+    assert [style in told for style in ("watercolour", "illustration")] == [scene.style == "watercolour", scene.style == "illustration"]
+    assert (scene.sign or "sign") in told if scene.sign else "sign" not in told
+    assert not any(words in told for words in ("wide", "left", "right", "close", "light"))
 
 
 @pytest.mark.parametrize("text", ["[a]\ndimension = 3\n", '[a]\ndimension = "sharpness"\n', '[a]\ndimension = "x"\nguidance = 9\n'])

@@ -75,7 +75,7 @@ def test_a_job_that_fell_short_says_so_and_goes_on(new_page, launched, strict, e
     expect(outcome).to_contain_text(made["outcome"])
     expect(outcome).to_contain_text(f"{made['passed']} of 4 passed after 2 rounds")
     drafts = job.locator("[data-stage=draft]")
-    expect(drafts.locator(".cs-round")).to_have_text("Round 2")
+    expect(drafts.locator(".cs-round")).to_have_text("Round 2: asked for “vase, a vase that hardly passes”")
     rejected = drafts.locator(".cs-frame[data-verdict=rejected]").first
     expect(rejected.locator(".cs-why")).to_have_text(re.compile(r"^adherence \d+(\.\d+)? < 78\.5"))
     rejected.hover()

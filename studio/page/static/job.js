@@ -115,7 +115,7 @@ export class Job {
     const judged = frame.image?.verdict;
     frame.show(image);
     this.byId.set(image.id, frame);
-    if (this.ladder && strip === this.drafts) strip.divide(image.round, frame);
+    if (this.ladder && strip === this.drafts) strip.divide(image, frame, this.job.prompt);
     if (!judged && image.verdict) strip.sift(frame);
     // The other end of "finished as 9" may be here already.
     const other = this.ladder && this.byId.get(strip === this.finals ? image.parent : image.finished);

@@ -65,11 +65,12 @@ export class Strip {
     return frame;
   }
 
-  /** A line where a round of retries begins. */
-  divide(round, frame) {
-    if (!round || this.rounds?.has(round)) return;
-    (this.rounds ??= new Set()).add(round);
-    frame.element.before(h("li", { class: "cs-round", text: `Round ${round + 1}` }));
+  /** A line where a round of retries begins, with what it was asked for where that is not the job's `prompt`. */
+  divide(image, frame, prompt) {
+    if (!image.round || this.rounds?.has(image.round)) return;
+    (this.rounds ??= new Set()).add(image.round);
+    const words = image.prompt && image.prompt !== prompt ? `: asked for “${image.prompt}”` : "";
+    frame.element.before(h("li", { class: "cs-round", text: `Round ${image.round + 1}${words}` }));
   }
 
   /** Makes the frames `from`..`to` at once, and sees to it that those near the window have their contents. */
