@@ -32,9 +32,9 @@ from pipelines.judge import load_profiles
 from studio.store import images
 from studio.studio import Studio
 
-# Nobody looked at what these prompts give before their figures were told (4711, 5822, 7133, 8264 and 9091 were given up when something of
-# them had been looked at). Tuning looks at prompts of other seeds.
-PROMPTS_SEED = 9377
+# Nobody looked at what these prompts give before their figures were told (4711, 5822, 7133, 8264, 9091 and 9377 were given up when something
+# of them had been looked at). Tuning looks at prompts of other seeds.
+PROMPTS_SEED = 9611
 DEFAULT_SHARE, SIGN_SHARE = 0.45, 0.35
 DRAFT, KEEP, TIER = 8, 1, "standard"
 VERIFIERS = ("adherence", "adherence_b")
