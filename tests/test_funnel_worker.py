@@ -93,6 +93,21 @@ def test_what_never_passes_is_tried_again_and_told(start_studio):
     assert job["funnel"] == {"drafted": 18, "rejected": 18, "finished": 0, "passed": 0, "kept": 0}
 
 
+@pytest.mark.parametrize(("share", "rejected"), [(1.0, 6), (0.9, 0)])
+def test_where_some_of_a_round_fail_the_others_must_be_surer(start_studio, share, rejected):
+    """All six drafts pass: that is doubtful by the one profile, and not by the other."""
+    studio = start_studio()
+    doubt = f"[doubt.embedded]\nshare = {share}\nadherence = 99\n"
+    studio.profiles.create("doubting", NOTHING_PASSES.replace("threshold = 99", "threshold = 1") + doubt, _local())
+    job = ended(studio, studio.submit(ASKED | {"profile": "doubting", "retries": 0})["id"])
+    drafts = of_stage(job, "draft")
+    assert sum(image["verdict"] == "rejected" for image in drafts) == rejected and job["passed"] == (0 if rejected else 2)
+    for image in drafts:
+        (score,) = [score for score in image["scores"] if score["dimension"] == "adherence"]
+        assert score["threshold"] == (99 if rejected else 1), "the sheet shows the bar that was held against it"
+        assert bool(image["reasons"]) == bool(rejected)
+
+
 def test_without_a_ladder_new_seeds_are_drawn_at_the_tiers_quality(start_studio):
     studio = start_studio()
     studio.profiles.create("impossible", NOTHING_PASSES, _local())

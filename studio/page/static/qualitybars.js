@@ -193,7 +193,8 @@ class Row {
     for (const [name, doubt] of Object.entries(data.doubt ?? {})) {
       if (!(this.name in doubt) || (card && card !== name)) continue;
       const model = this.bars.facts.cards.find((one) => one.name === name)?.title ?? name;
-      some.push(h("span", { class: "cs-q-badge", title: "Where others of a round fail, one that passes is likelier to be spoilt", text: `${model}: ${WORDS[this.bar.bound]} ${exact(doubt[this.name])} where at most ${round(100 * doubt.share)} % of a round pass` }));
+      const when = `${WORDS[this.bar.bound]} ${exact(doubt[this.name])} where at most ${round(100 * doubt.share)} % of a round pass: where others fail, one that passes is likelier to be spoilt`;
+      some.push(h("span", { class: "cs-q-badge", title: when, text: `${model}: ${exact(doubt[this.name])} in doubt` }));
     }
     return some;
   }
