@@ -87,7 +87,8 @@ class Judge:
         job = jobs.job_row(self._store, row["job_id"])
         draft = rounds.batch_of(self._store, row["job_id"])[row["number"]]
         profile = for_stage(self._profiles.of_job(job), rounds.plan_of(job), draft.stage)
-        stored = as_scores(images.scores_of(self._store, [row["id"]])[row["id"]])
+        rows = images.scores_of(self._store, [row["id"]])[row["id"]]
+        stored = as_scores(rows)
         known = {score.dimension for score in stored if score.value is not None}
         lacking = [one for one in self._scorers_of(draft.card, profile.asked()) if not _plain(known).issuperset(one.dimensions)]
         (measured,) = score_all([self._open(row["path"])], self._context(job, draft, profile), lacking)
@@ -101,7 +102,9 @@ class Judge:
             images.forget_unscored(db, row["id"], names)
             images.add_marks(db, row["id"], [mark for mark in verdict.marks if mark.dimension in names])
             self._incidents.note(db, row["id"], row["person"], new)
-            if (verdict.verdict == "spare") != (row["verdict"] in ("kept", "spare")):
+            # What it failed by is kept with it: in a round in doubt that is a stricter bar than the profile's usual one.
+            failed = any(one["hard"] and one["passed"] == 0 for one in rows)
+            if not failed and (verdict.verdict == "spare") != (row["verdict"] in ("kept", "spare")):
                 images.set_verdict(db, row["id"], verdict.verdict, verdict.reasons, None)
 
     def _measure(self, pictures: Sequence[Image.Image], context: ScoreContext, profile: Profile) -> list[list[Score]]:

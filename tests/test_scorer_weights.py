@@ -169,6 +169,21 @@ def test_pictures_that_lacked_a_scorer_are_measured_again_by_the_worker(start_st
     assert studio.rescoring.ask({"images": ids}, Who("local")) == 0, "nothing of them lacks"
 
 
+def test_what_a_round_in_doubt_was_rejected_for_stays_so_when_more_is_measured(start_studio):
+    studio = start_studio()
+    bars = "".join(f'[dimensions.{name}]\nbound = ">="\nthreshold = 1\ngate = "measured"\n' for name in ("adherence", "exposure"))
+    doubt = "[doubt.embedded]\nshare = 1.0\nadherence = 99\n"
+    studio.profiles.create("doubting", f'title = "Doubting"\n{bars}{doubt}', Who("local"))
+    asked = {"prompt": "a red mug", "tier": "preview", "draft": 4, "profile": "doubting", "retries": 0}
+    job = ended(studio, studio.submit(asked)["id"])
+    assert {image["verdict"] for image in job["images"]} == {"rejected"}
+    with studio.store.write() as db:
+        db.execute("UPDATE scores SET value = NULL, passed = NULL, note = 'not here', version = '' WHERE dimension = 'exposure'")
+    assert studio.rescoring.ask({"job": job["id"]}, Who("local")) == 4
+    wait_for(lambda: studio.rescoring.waiting() == 0, "the worker to measure again")
+    assert {image["verdict"] for image in studio.job(job["id"])["images"]} == {"rejected"}
+
+
 @pytest.mark.parametrize(
     "data", [{}, {"images": []}, {"images": [True]}, {"images": "1"}, {"job": "x"}, {"scorer": "nothing"}, {"images": [1], "job": 1}]
 )
