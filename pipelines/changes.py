@@ -33,7 +33,7 @@ def changes(old: Profile, new: Profile, known: Dimensions, card_title: Callable[
         lines += [f"For {card_title(card)}, {line}" for line in _between(own[0], own[1], title, str)]
     for card in sorted({*old.doubts, *new.doubts}):
         own = [_in_doubt(profile.doubts.get(card)) for profile in (old, new)]
-        lines += [f"For {card_title(card)}, where few of a round pass, {line}" for line in _between(own[0], own[1], title_or_share, str)]
+        lines += [f"For {card_title(card)}, in doubt, {line}" for line in _between(own[0], own[1], title_or_share, str)]
     taught = [{(one.card, one.dimension, one.scorer, one.version): one for one in profile.learned} for profile in (old, new)]
     lines += _between(taught[0], taught[1], lambda key: f"Learned for {card_title(key[0])}, {title(key[1])}", learned_words)
     if old.ranks != new.ranks:

@@ -177,8 +177,8 @@ def test_changes_are_told_in_words():
         "Sharpness: at least 50, hard → at least 55, hard",
         'Rule "no visible text", removed',
         "For Embedded, Sharpness: 60 → 65",
-        "For Embedded, where few of a round pass, Share: 75 % → 50 %",
-        "For Embedded, where few of a round pass, Sharpness: 70, removed",
+        "For Embedded, in doubt, Share: 75 % → 50 %",
+        "For Embedded, in doubt, Sharpness: 70, removed",
         "Learned for Embedded, Sharpness: at least 40, from 212 verdicts, people decide between 35 and 45"
         " → at least 40, from 230 verdicts, people decide between 35 and 45",
     ]
