@@ -32,8 +32,8 @@ from pipelines.judge import load_profiles
 from studio.store import images
 from studio.studio import Studio
 
-# Nobody looked at what these prompts give before their figures were told (4711, 5822, 7133, 8264, 9091 and 9377 were given up when something
-# of them had been looked at). Tuning looks at prompts of other seeds.
+# Nobody looked at what these prompts give before their figures were told (4711, 5822, 7133, 8264, 9091 and 9377 were given up
+# when something of them had been looked at). Tuning looks at prompts of other seeds.
 PROMPTS_SEED = 9611
 DEFAULT_SHARE, SIGN_SHARE = 0.45, 0.35
 DRAFT, KEEP, TIER = 8, 1, "standard"
