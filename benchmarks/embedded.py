@@ -18,12 +18,12 @@ from PIL.Image import Image
 import models.embedded
 from benchmarks.oracle import Oracle, agreement
 from benchmarks.report import Report, auc
-from models.cards import load_catalogue
 from models.embedded.captions import caption
 from models.embedded.render import render
 from models.embedded.world import COLOURS, OBJECTS, SCENES, Scene, sample_scene, triples
 from models.local import LocalEngine
 from models.machine import probe
+from models.presets import load_catalogue
 from models.scorers.adherence import Adherence
 from models.spec import ImageSpec, Picture, ScoreContext
 

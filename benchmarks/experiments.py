@@ -27,11 +27,11 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.report import Report
-from models.cards import load_catalogue
 from models.embedded.captions import caption
 from models.embedded.world import Scene, triples
 from models.local import LocalEngine
 from models.machine import probe
+from models.presets import load_catalogue
 from models.scorers import score_all, scorers_for
 from models.scorers.catalogue import load_scorers
 from models.spec import ImageSpec, Picture, ScoreContext

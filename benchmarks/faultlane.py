@@ -15,9 +15,9 @@ from typing import Any, Self
 
 from PIL import Image
 
-from models.cards import load_catalogue
 from models.cloud.demo import DemoProviders, Fault
 from models.cloud.transport import TransportLimits
+from models.presets import load_catalogue
 from studio.cloudworker import CloudWorker
 from studio.providers import place_of
 from studio.store import Store, cloudtasks

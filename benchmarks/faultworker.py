@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 from benchmarks.faultlane import LATER, LIMITS
-from models.cards import load_catalogue
+from models.presets import load_catalogue
 from studio import cloudcalls, clouddelivery, cloudendings, cloudrecords, cloudworker, files, spool
 from studio.store import Store, cloudtasks, images, jobs, ledger
 

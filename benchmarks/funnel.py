@@ -22,9 +22,10 @@ from PIL import Image
 
 from benchmarks.oracle import UNREADABLE, Oracle, Reading
 from benchmarks.report import Report, wilson
-from models.cards import Tier, load_catalogue
+from models.cards import Tier
 from models.embedded.captions import caption
 from models.embedded.world import COLOURS, Scene, sample_scene
+from models.presets import load_catalogue
 from models.scorers import CLIPS, score_all, scorers_for
 from models.scorers.adherence import Adherence
 from models.spec import ScoreContext, Shared

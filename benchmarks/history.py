@@ -21,7 +21,7 @@ from pathlib import Path
 import httpx
 
 from benchmarks.report import Report
-from models.cards import load_catalogue
+from models.presets import load_catalogue
 from studio.store import Store
 
 ADJECTIVES = "red blue green yellow purple orange white black brass wooden matte glossy cracked tiny tall round chipped striped".split()

@@ -28,11 +28,11 @@ from benchmarks.lora_world import PICTURES, PRINT, ROBOT, asked
 from benchmarks.oracle import Oracle
 from benchmarks.report import Report
 from models.adapters import Adapters
-from models.cards import load_catalogue
 from models.loading import load_pipeline
 from models.local import LocalEngine
 from models.machine import probe
 from models.memory import plan
+from models.presets import load_catalogue
 from models.spec import LoraUse
 from models.training.recipe import Prior, Recipe
 from pipelines.training.presets import propose

@@ -12,10 +12,10 @@ from PIL.Image import Image
 from benchmarks.lora_oracle import LoraOracle, Seen
 from benchmarks.lora_world import Asked
 from benchmarks.oracle import Oracle
-from models.cards import load_catalogue
 from models.embedded.captions import caption
 from models.embedded.world import Scene, triples
 from models.local import LocalEngine
+from models.presets import load_catalogue
 from models.spec import ImageSpec, LoraUse, Picture
 
 _STANDARD = load_catalogue().tier("embedded", "standard")[0]

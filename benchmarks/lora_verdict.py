@@ -19,9 +19,9 @@ from benchmarks.lora_draw import GUIDANCE, STEPS
 from benchmarks.lora_runs import BEST, prepare, train
 from benchmarks.lora_world import PICTURES, ROBOT, TRIGGERS, examples
 from benchmarks.report import Report
-from models.cards import load_catalogue
 from models.local import LocalEngine
 from models.machine import probe
+from models.presets import load_catalogue
 from models.scorers import prompt_encoder, score_all, scorers_for
 from models.spec import ImageSpec, LoraUse, Picture, ScoreContext
 from models.training.recipe import Prior, Recipe

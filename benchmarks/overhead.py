@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.report import Report
 from benchmarks.running import Running, studio
-from models.cards import load_catalogue
+from models.presets import load_catalogue
 
 PROMPT = "a red mug on a wooden table"
 

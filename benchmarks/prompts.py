@@ -20,10 +20,10 @@ import numpy as np
 
 from benchmarks.oracle import Oracle, Reading
 from benchmarks.report import Report
-from models.cards import load_catalogue
 from models.embedded.world import COLOURS, OBJECTS, SCENES, triples
 from models.local import LocalEngine
 from models.machine import probe
+from models.presets import load_catalogue
 from models.spec import Picture
 from pipelines.plan import plan_for
 from pipelines.request import Request

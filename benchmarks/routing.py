@@ -33,8 +33,8 @@ from statistics import mean
 from benchmarks.report import Report
 from benchmarks.routing_day import TIERS, Day
 from benchmarks.routing_runs import Ledger, RoundRobin, Router, cheapest_in_time, unfilled
-from models.cards import load_catalogue
 from models.cloud.catalogue import load_providers
+from models.presets import load_catalogue
 from pipelines.routepolicy import load_policy
 
 SEEDS = (1, 2, 3)

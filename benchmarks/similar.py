@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.report import Report
-from models.cards import load_catalogue
 from models.embedded.captions import caption
 from models.embedded.world import Scene, triples
+from models.presets import load_catalogue
 from models.scorers import prompt_encoder
 from studio.meaning import Meanings, Reading
 from studio.similar import SHOWN, Similar

@@ -18,11 +18,12 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from benchmarks.oracle import Oracle
 from benchmarks.report import Report
-from models.cards import Tier, load_catalogue
+from models.cards import Tier
 from models.embedded.captions import caption
 from models.embedded.world import COLOURS, OBJECTS, SCENES, Scene, triples
 from models.local import LocalEngine
 from models.machine import probe
+from models.presets import load_catalogue
 from models.scorers import score_all, scorers_for
 from models.spec import ImageSpec, Picture, ScoreContext, Scorer
 from pipelines.judge import Bar, load_profiles

@@ -13,9 +13,10 @@ import time
 
 from PIL import Image, ImageOps
 
-from models.cards import ModelCard, Tier, load_catalogue, presets_folder
+from models.cards import ModelCard, Tier
 from models.local import LocalEngine
 from models.machine import probe
+from models.presets import load_catalogue, presets_folder
 from models.scorers import score_all, scorers_for
 from models.spec import ImageSpec, Picture, ScoreContext, Scorer
 from models.words import read_prompt

@@ -11,9 +11,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
-from models.cards import ModelCard, presets_folder
+from models.cards import ModelCard
 from models.embedded import captions as wordings
 from models.errors import OutOfMemory, Unavailable
+from models.presets import presets_folder
 from models.scorers import CLIPS, weights
 from models.scorers.catalogue import Weights, read_weights
 from models.scorers.clip import WEIGHTS, Clip, clip_in, fingerprint

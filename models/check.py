@@ -8,9 +8,10 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from models.cards import Catalogue, ModelCard, Tier, load_catalogue
+from models.cards import Catalogue, ModelCard, Tier
 from models.errors import StudioError
 from models.memory import SMALL, Machine, choose_family, plan
+from models.presets import load_catalogue
 from models.spec import ImageSpec, Picture, Preview
 from models.weights import hub_cache, weights_found
 

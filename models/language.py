@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.cards import presets_folder
 from models.errors import Unavailable
+from models.presets import presets_folder
 from models.scorers.catalogue import Weights, read_weights
 from models.scorers.weights import places, size
 from models.toml import Table

@@ -13,7 +13,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from models.cards import Catalogue, ModelCard, load_catalogue
+from models.cards import Catalogue, ModelCard
+from models.presets import load_catalogue
 
 GIB = 2**30
 Precision = Literal["fp32", "bf16", "fp8"]

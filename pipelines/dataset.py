@@ -19,8 +19,8 @@ from typing import Any, Literal, cast
 
 from PIL import Image, ImageCms, ImageOps
 
-from models.cards import presets_folder
 from models.errors import BadInput
+from models.presets import presets_folder
 from models.toml import Table
 
 Fit = Literal["bucket", "square"]

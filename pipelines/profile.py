@@ -15,8 +15,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
-from models.cards import presets_folder
 from models.errors import BadInput, NotFound
+from models.presets import presets_folder
 from models.scorers.catalogue import Dimensions, load_scorers
 from models.toml import Place, Table, load, parse
 from pipelines.rules import Bar, Bound, Gate, Rule, check_threshold, read_rule

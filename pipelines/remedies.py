@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from models.cards import presets_folder
 from models.embedded.captions import gist, plainly
+from models.presets import presets_folder
 from models.spec import ImageSpec
 from models.toml import Table
 

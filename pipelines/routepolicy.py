@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
-from models.cards import presets_folder
+from models.presets import presets_folder
 from models.toml import Table
 
 Rule = Literal["cheapest", "quickest", "best"]

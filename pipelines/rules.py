@@ -16,8 +16,8 @@ from typing import Literal
 
 from PIL import ImageColor
 
-from models.cards import presets_folder
 from models.errors import BadInput, NotFound
+from models.presets import presets_folder
 from models.scorers.catalogue import Dimension, Dimensions
 from models.toml import Place, Table, load
 from pipelines.fields import safe

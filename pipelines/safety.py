@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from models.cards import presets_folder
+from models.presets import presets_folder
 from models.toml import Place, Table, parse
 
 Action = Literal["refuse", "ask", "mark"]

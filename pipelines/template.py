@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
-from models.cards import ASPECTS, TIERS, presets_folder
+from models.cards import ASPECTS, TIERS
 from models.errors import BadInput
+from models.presets import presets_folder
 from models.toml import Place, Table, load, parse
 from pipelines.fields import text as plain_text
 from pipelines.filling import only_variable, variables_in

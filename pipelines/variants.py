@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from statistics import NormalDist
 
-from models.cards import presets_folder
+from models.presets import presets_folder
 from models.toml import Place, Table, load
 
 Choice = tuple[str, ...]  # an option of each axis, in their order

@@ -24,11 +24,12 @@ from typing import Any, TypeVar
 import httpx
 from filelock import FileLock
 
-from models.cards import Catalogue, load_catalogue
+from models.cards import Catalogue
 from models.cloud.keys import guard_logs, key_of
 from models.cloud.signers import Signers, replicate_secret
 from models.cloud.spec import CloudError, Ticket
 from models.cloud.transport import TransportLimits
+from models.presets import load_catalogue
 from studio import events
 from studio.cloudcalls import LATER_SECONDS, Caller
 from studio.clouddelivery import Delivery

@@ -8,8 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.cards import Catalogue, presets_folder
+from models.cards import Catalogue
 from models.errors import BadInput, NotFound, StudioError, Unavailable
+from models.presets import presets_folder
 from models.scorers import prompt_encoder
 from models.scorers.catalogue import load_scorers
 from models.toml import Table

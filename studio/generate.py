@@ -14,8 +14,8 @@ from typing import Any, TextIO
 
 from PIL import Image
 
-from models.cards import load_catalogue
 from models.errors import BadInput, NotFound, StudioError, Unavailable
+from models.presets import load_catalogue
 from pipelines.fields import listed
 from pipelines.post import ENDING, apply, encode
 from studio import files

@@ -5,7 +5,7 @@ import sqlite3
 import tomllib
 from pathlib import Path
 
-from models.cards import presets_folder
+from models.presets import presets_folder
 from pipelines.profile import Profile, parse_profile, profile_toml, read_profile
 from studio.store import Store
 from studio.store.jobs import NotNow, request_of

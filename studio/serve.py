@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from models.cards import load_catalogue
 from models.cloud.keys import guard_logs
 from models.errors import StudioError, Unavailable
+from models.presets import load_catalogue
 from studio import archive
 from studio.authfile import read_file, read_flag, take_in, warning
 from studio.config import EVERYWHERE, LOOPBACK, Config, quiet_libraries

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from models.cards import presets_folder
 from models.errors import BadInput
+from models.presets import presets_folder
 from pipelines.fields import one_of, shown
 from pipelines.request import Request
 from pipelines.styles import FORMATS, TITLES, Format, read_styles, write_styles

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from models.cards import presets_folder
 from models.errors import BadInput, NotFound
+from models.presets import presets_folder
 from pipelines.fields import shown
 from pipelines.wildcards import FILE_LIMIT, NAME_LIMIT, SUFFIX, WordLists, check_list, good_name, read_list
 from studio.store.jobs import NotNow

@@ -22,10 +22,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from models.cards import Catalogue, load_catalogue
+from models.cards import Catalogue
 from models.cloud.keys import guard_logs
 from models.errors import StudioError
 from models.finish import finish
+from models.presets import load_catalogue
 from models.scorers import prompt_encoder
 from models.scorers.safety import prompt_readers
 from models.spec import Engine, ImageSpec, Picture, Preview, Step

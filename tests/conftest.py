@@ -12,8 +12,9 @@ from leaks import nothing_leaks, overheard, pytest_sessionfinish  # noqa: F401
 from logins import guarded_studio
 from studios import served
 
-from models.cards import Catalogue, load_catalogue
+from models.cards import Catalogue
 from models.cloud.demo import DemoProviders
+from models.presets import load_catalogue
 from studio.studio import Studio
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from models.cards import ModelCard, load_catalogue
+from models.cards import ModelCard
 from models.lora_export import About, save_lora
+from models.presets import load_catalogue
 from models.tensorfile import from_float, write
 
 CATALOGUE = load_catalogue()

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from studios import ended
 
-from models.cards import Finish, load_catalogue
+from models.cards import Finish
 from models.errors import BadInput
+from models.presets import load_catalogue
 from models.spec import LoraUse
 from pipelines.plan import plan_for
 from pipelines.request import Request

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from models.cards import ASPECTS, TIERS, load_catalogue, presets_folder
+from models.cards import ASPECTS, TIERS
 from models.errors import BadInput, NotFound
+from models.presets import load_catalogue, presets_folder
 from models.toml import Place, Table, load, parse
 
 CATALOGUE = load_catalogue()

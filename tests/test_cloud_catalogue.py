@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from models.cards import load_catalogue, presets_folder
 from models.cloud.catalogue import (
     CloudModel,
     Hosts,
@@ -27,6 +26,7 @@ from models.cloud.catalogue import (
 )
 from models.cloud.spec import Call, Reference
 from models.errors import BadInput, NotFound
+from models.presets import load_catalogue, presets_folder
 
 PROVIDERS = load_providers()
 MODELS = [model for provider in PROVIDERS.values() for model in provider.models.values()]

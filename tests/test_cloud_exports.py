@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 from studios import ended
 
-from models.cards import load_catalogue
 from models.cloud.catalogue import configured, load_providers
 from models.cloud.demo import DemoProviders, Fault
 from models.errors import BadInput
+from models.presets import load_catalogue
 from models.spec import ImageSpec, LoraUse
 from pipelines.post import Post
 from pipelines.production import Recipe, Stage, Weights

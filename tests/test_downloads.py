@@ -146,7 +146,7 @@ def test_a_killed_page_ends_its_download_and_the_next_start_offers_to_resume(ser
     code = f"""
 import sys, time
 from pathlib import Path
-from models.cards import load_catalogue
+from models.presets import load_catalogue
 from studio.store.people import LOCAL
 from studio.studio import Studio
 studio = Studio(Path({str(tmp_path / "data")!r}), load_catalogue())

@@ -12,10 +12,10 @@ from safetensors import safe_open
 from tokenizers import Tokenizer
 
 import models.embedded
-from models.cards import load_catalogue
 from models.embedded.captions import vocabulary
 from models.local import LocalEngine
 from models.machine import probe
+from models.presets import load_catalogue
 from models.spec import ImageSpec, Picture
 
 HERE = Path(models.embedded.__file__).parent

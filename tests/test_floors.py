@@ -71,7 +71,7 @@ def test_launch_only_reads_flags_and_starts():
 PAGE = f"""
 import sys, tempfile
 from pathlib import Path
-from models.cards import load_catalogue
+from models.presets import load_catalogue
 from studio.config import quiet_libraries
 quiet_libraries()
 from studio.studio import Studio

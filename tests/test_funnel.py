@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.cards import Catalogue, load_catalogue
+from models.cards import Catalogue
 from models.embedded.captions import caption, gist, read
 from models.embedded.world import sample_scene
 from models.errors import BadInput
+from models.presets import load_catalogue
 from models.spec import ImageSpec
 from pipelines.funnel import End, Finish, Frame, Goal, Retry, cause, decide, deliver, spent_up
 from pipelines.judge import Mark, Verdict, load_profiles

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.cards import load_catalogue
 from models.errors import BadInput
+from models.presets import load_catalogue
 from models.spec import Score
 from pipelines.judge import in_doubt, judge, load_profiles, read_profile, select
 

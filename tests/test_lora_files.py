@@ -15,13 +15,14 @@ import tiny
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from models.cards import Shape, load_catalogue
+from models.cards import Shape
 from models.errors import BadInput
 from models.lora import describe, pairs
 from models.lora_export import EXPORTS, About, export, save_lora, write_pairs
 from models.lora_fit import fitting, misfit, shape_of
 from models.lora_names import fused
 from models.lora_words import triggers_of
+from models.presets import load_catalogue
 from models.tensorfile import Raw, as_float, from_float, read_header
 from models.weights import embedded_folder
 

@@ -160,7 +160,7 @@ def test_a_folder_without_a_row_is_put_aside(studio: Studio, make):
 KILLED = """
 import os, sys
 from pathlib import Path
-from models.cards import load_catalogue
+from models.presets import load_catalogue
 from studio import lorafolder
 from studio.loras import Loras, Made
 from studio.store import Store

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.cards import load_catalogue
 from models.machine import main_memory, usable_cores
 from models.memory import EXAMPLES, Machine, choose_family, plan, table
+from models.presets import load_catalogue
 
 CATALOGUE = load_catalogue()
 CARDS = list(CATALOGUE.cards.values())

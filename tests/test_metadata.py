@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from models.cards import load_catalogue
+from models.presets import load_catalogue
 from pipelines.metadata import Found, read, texts_of
 from pipelines.metadata.form import Filled, card_of, fill
 from pipelines.plan import plan_for

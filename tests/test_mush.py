@@ -6,11 +6,11 @@ import pytest
 import torch
 from PIL import Image
 
-from models.cards import load_catalogue
 from models.embedded.training import mush_data
 from models.embedded.training.mush_data import smeared
 from models.local import LocalEngine
 from models.machine import probe
+from models.presets import load_catalogue
 from models.scorers import scorers_for
 from models.scorers.mush import WEIGHTS, Mush, load
 from models.spec import ImageSpec, Picture, ScoreContext

@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from studios import ended
 
-from models.cards import Catalogue, load_catalogue
+from models.cards import Catalogue
 from models.errors import BadInput, NotFound
+from models.presets import load_catalogue
 from models.spec import ImageSpec, LoraUse
 from pipelines.bundle import bundle
 from pipelines.plan import plan_for

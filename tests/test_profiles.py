@@ -10,8 +10,8 @@ import httpx
 import pytest
 from studios import ended, served
 
-from models.cards import load_catalogue
 from models.errors import BadInput, NotFound
+from models.presets import load_catalogue
 from models.spec import Score
 from pipelines.changes import changes
 from pipelines.judge import Learned, judge, load_profiles, parse_profile

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.cards import load_catalogue
 from models.errors import BadInput, NotFound
+from models.presets import load_catalogue
 from models.words import read_prompt
 from pipelines.phrases import load_presets, read_presets
 from pipelines.prompt import KINDS, Assembled, Parts, assemble

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.cards import load_catalogue
 from models.embedded.render import render, render_with_mask, spoil
 from models.embedded.training import recognised_data
 from models.embedded.training.recognised_data import KINDS
 from models.embedded.world import COLOURS, Scene, sample_scene
+from models.presets import load_catalogue
 from models.scorers import scorers_for
 from models.scorers.contrast import named
 from models.scorers.recognised import Recognised

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.cards import load_catalogue
 from models.errors import BadInput
+from models.presets import load_catalogue
 from pipelines.promote import promotion
 from pipelines.request import LoraChoice, Request, consecutive
 from pipelines.wishes import Budget, quoted

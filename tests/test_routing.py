@@ -496,7 +496,7 @@ def test_no_second_submit_unless_the_first_is_over_or_both_are_reserved(kind, se
 
 
 def test_a_mistake_in_the_rules_is_told_with_its_key(tmp_path):
-    from models.cards import presets_folder
+    from models.presets import presets_folder
 
     text = (presets_folder() / "routing.toml").read_text(encoding="utf-8")
     (tmp_path / "routing.toml").write_text(text.replace('rule = "best"', 'rule = "dearest"'), encoding="utf-8")

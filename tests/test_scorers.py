@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 
-from models.cards import load_catalogue
 from models.embedded.render import render
 from models.embedded.world import sample_scene
 from models.errors import Unavailable
+from models.presets import load_catalogue
 from models.scorers import score_all, scorers_for
 from models.scorers.adherence import Adherence
 from models.scorers.catalogue import load_scorers

@@ -12,9 +12,9 @@ from clips import write_clip
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from models.cards import load_catalogue
 from models.embedded.render import render
 from models.embedded.world import sample_scene
+from models.presets import load_catalogue
 from models.scorers import prompt_encoder, score_all, scorers_for
 from models.scorers.adherence import DownloadedAdherence
 from models.scorers.aesthetic import Aesthetic, Preference

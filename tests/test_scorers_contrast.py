@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.cards import load_catalogue
 from models.embedded.captions import caption
 from models.embedded.render import render
 from models.embedded.world import Scene, sample_scene
+from models.presets import load_catalogue
 from models.scorers import scorers_for
 from models.scorers.contrast import Contrast, named, neighbours
 from models.spec import ScoreContext

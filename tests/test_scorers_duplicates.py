@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from models.cards import load_catalogue
 from models.embedded.render import render
 from models.embedded.world import Scene
 from models.errors import BadInput
 from models.local import LocalEngine
 from models.machine import probe
+from models.presets import load_catalogue
 from models.scorers.duplicates import SAME, Fingerprint, alike, fingerprint, first_like, same
 from models.spec import ImageSpec, Picture
 

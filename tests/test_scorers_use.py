@@ -10,9 +10,9 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from portraits import Portrait, portrait
 
-from models.cards import load_catalogue
 from models.embedded.render import render, spoil
 from models.embedded.world import Scene, sample_scene
+from models.presets import load_catalogue
 from models.scorers import scorers_for
 from models.scorers.colour import ciede2000, lab
 from models.scorers.faces import TEMPLATE, geometry

@@ -6,7 +6,7 @@ import io
 import pytest
 from PIL import Image
 
-from models.cards import load_catalogue, presets_folder
+from models.presets import load_catalogue, presets_folder
 from models.words import read_prompt
 from pipelines.filling import fill
 from pipelines.post import read_post

@@ -221,7 +221,7 @@ def test_headers_are_read_without_torch(klein: ModelCard, comfy: Path):
     code = f"""
 import sys
 from pathlib import Path
-from models.cards import load_catalogue
+from models.presets import load_catalogue
 from models.weights import Shelves, all_singles
 print(len(all_singles(load_catalogue().card("flux2-klein-4b"), Shelves(folders=(Path({str(comfy)!r}),)))), "torch" in sys.modules)
 """

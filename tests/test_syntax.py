@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from models.cards import presets_folder
 from models.errors import BadInput, StudioError
+from models.presets import presets_folder
 from pipelines.grammar import check_line, variables
 from pipelines.request import LoraChoice
 from pipelines.syntax import NoWildcards, escaped, expand

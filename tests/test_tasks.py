@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.cards import load_catalogue
+from models.presets import load_catalogue
 from models.scripted import ScriptedEngine
 from models.spec import Picture
 from pipelines.plan import plan_for

@@ -582,7 +582,7 @@ def test_any_submission_is_read_or_refused(data: dict[str, Any], door_studio: St
 
 @pytest.fixture(scope="module")
 def door_studio(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    from models.cards import load_catalogue
+    from models.presets import load_catalogue
 
     studio = Studio(tmp_path_factory.mktemp("studio") / "data", load_catalogue(), engine="scripted")
     studio.templates.create("hero", HERO, LOCAL)

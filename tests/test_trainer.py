@@ -18,9 +18,10 @@ import pytest
 import tiny
 from PIL import Image, ImageDraw
 
-from models.cards import ModelCard, load_catalogue
+from models.cards import ModelCard
 from models.errors import BadInput
 from models.memory import Machine
+from models.presets import load_catalogue
 from models.scorers.contrast import named
 from models.training.recipe import Prior, Recipe, SamplePrompt, TrainingError, scaled
 from models.training.wording import reworded, shortened

@@ -418,7 +418,7 @@ KILLED = """
 import sys, json
 sys.path[:0] = {paths!r}
 from pathlib import Path
-from models.cards import load_catalogue
+from models.presets import load_catalogue
 from studio.studio import Studio
 from test_trainings import begin, fake, learning
 studio = Studio(Path({folder!r}), load_catalogue(), engine="scripted")

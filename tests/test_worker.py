@@ -100,7 +100,7 @@ def test_a_job_survives_kill_9_of_its_worker(start_studio):
 PAGE = """
 import sys, time
 from pathlib import Path
-from models.cards import load_catalogue
+from models.presets import load_catalogue
 from studio.studio import Studio
 studio = Studio(Path(sys.argv[1]), load_catalogue(), engine="scripted:0.05")
 studio.start()

@@ -7,7 +7,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from models.cards import ModelCard, load_catalogue
+from models.cards import ModelCard
+from models.presets import load_catalogue
 
 CATALOGUE = load_catalogue()
 WORDS = [

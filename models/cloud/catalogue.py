@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import cast
 from urllib.parse import urlsplit
 
-from models.cards import TIERS, presets_folder
+from models.cards import TIERS
 from models.cloud.provider import (
     ENGINES,
     MEGAPIXEL,
@@ -32,6 +32,7 @@ from models.cloud.provider import (
     Terms,
 )
 from models.cloud.spec import Call
+from models.presets import presets_folder
 from models.toml import Table
 
 __all__ = [

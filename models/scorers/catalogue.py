@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
-from models.cards import presets_folder
 from models.errors import NotFound
+from models.presets import presets_folder
 from models.toml import Table
 
 Better = Literal["higher", "lower"]

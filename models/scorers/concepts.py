@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.cards import presets_folder
+from models.presets import presets_folder
 from models.scorers.clip import Clip, clip_in
 from models.scorers.downloaded import Downloaded
 from models.spec import ScoreContext

@@ -20,10 +20,10 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from models.cards import load_catalogue
 from models.errors import StudioError
 from models.machine import probe
 from models.memory import Machine
+from models.presets import load_catalogue
 from models.threads import compute
 from models.training.recipe import Recipe, TrainingError
 from models.weights import Shelves

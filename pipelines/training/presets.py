@@ -11,9 +11,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from models.cards import ModelCard, presets_folder
+from models.cards import ModelCard
 from models.errors import BadInput
 from models.memory import GIB, SMALL, Machine
+from models.presets import presets_folder
 from models.toml import Place, Table
 from models.training.recipe import KINDS, Recipe
 from pipelines.training.config import read_recipe

@@ -92,9 +92,9 @@ def main() -> None:
 
 
 def _serve(asked: BinaryIO, out: BinaryIO) -> None:
-    from models.cards import load_catalogue
     from models.local import LocalEngine
     from models.machine import probe
+    from models.presets import load_catalogue
     from models.spec import ImageSpec, Picture
 
     card = load_catalogue().card("embedded")

@@ -18,12 +18,12 @@ import torch
 from PIL import Image, ImageFilter
 from torch.nn import functional
 
-from models.cards import load_catalogue
 from models.embedded.captions import caption
 from models.embedded.world import Scene, sample_scene
 from models.latents import Flux1Latents, decode
 from models.local import LocalEngine
 from models.machine import probe
+from models.presets import load_catalogue
 from models.spec import ImageSpec, Picture
 
 PARTS = ("train", "test")
