@@ -14,6 +14,7 @@ from models.weights import Shelves, weights_found
 from models.words import read_prompt
 from pipelines.dataset import Sample, Sizes, content_hash, load_kinds, place, written
 from pipelines.datasetcheck import Checked, Looks, Reads, check
+from pipelines.training.presets import load_presets
 from studio.store import Store, datasets
 from studio.store.datasets import sample
 from studio.store.people import Who
@@ -49,8 +50,17 @@ class DatasetViews:
         return {
             "datasets": [self._short(row, who) for row in datasets.rows(self._store, who, removed)],
             "kinds": [{name: getattr(kind, name) for name in KIND} for kind in kinds.values()],
-            "cards": [{"name": card.name, "title": card.title, "here": weights_found(card, here) is not None} for card in found],
+            "cards": [
+                {"name": card.name, "title": card.title, "here": weights_found(card, here) is not None, "triggers": self._free(card.name)}
+                for card in found
+            ],
         }
+
+    def _free(self, card: str) -> list[str]:
+        """Words that a LoRA on this model is well called by and that no dataset has: two that are worn together must not share one."""
+        offered = next((preset.triggers for preset in load_presets().values() if card in preset.for_cards), ())
+        taken = datasets.triggers(self._store) if offered else ()
+        return [word for word in offered if word not in taken]
 
     def view(self, dataset: int, who: Who) -> Json:
         """A dataset with its pictures in the order of their names. Raises NotFound."""

@@ -186,10 +186,7 @@ def test_every_picture_is_seen_once_a_round_in_batches_of_one_size():
 
 def settings_of_everything() -> Recipe:
     prior = Prior(kind="output", pictures=2, steps=2, decoys=0.3, others=0.3)
-    return recipe(
-        ema=0.9, prior=prior, caption_dropout=0.2, word_dropout=0.5, rewording=0.5, pooled_dropout=0.4, schedule="cosine",
-        alpha=2.0,
-    )
+    return recipe(ema=0.9, prior=prior, caption_dropout=0.2, word_dropout=0.5, rewording=0.5, schedule="cosine", alpha=2.0)
 
 
 def test_a_resumed_training_ends_with_the_very_weights_of_one_that_ran_through(run, tmp_path):
@@ -622,41 +619,3 @@ def test_a_caption_in_other_words_asks_for_the_same_thing():
     assert any("light" in form for form in forms)
     assert all("mug" in form for form in reworded("a red mug", "mug", seed=1))  # a trigger that is one of those words stays
     assert any(form.startswith("nothing known") for form in reworded("nothing known", "", seed=1))
-
-
-@pytest.mark.parametrize("card", ["flux1-dev", "flux2-klein-base-4b"])
-def test_a_dropped_pooled_vector_is_another_captions_and_the_tokens_stay(weights, card):
-    import torch
-
-    from models.training.adapter import Adapter
-    from models.training.families import family_of
-    from models.training.flow import Flow
-    from models.training.material import Sample
-    from models.training.remembering import Remembering, captions_of
-
-    family = family_of(pipe_of(weights, card), 1.0)
-    settings = recipe(card=card, pooled_dropout=1.0, caption_dropout=0.0, prior=Prior("output", batch=2, pictures=0, unconditional=0.0))
-    shape = (1, 16, 8, 8) if card == "flux1-dev" else (1, family.transformer.config.in_channels, 4, 4)
-    pictures = [Sample(torch.zeros(shape), torch.ones(shape), f"a zubot {end}", f"a {end}", (SIZE, SIZE)) for end in ("here", "there")]
-    texts: dict = {}
-    for number, caption in enumerate(c for picture in pictures for c in (picture.caption, picture.plain)):
-        texts[caption] = {"prompt_embeds": torch.full((1, 5, family.transformer.config.joint_attention_dim), float(number))}
-        if card == "flux1-dev":
-            texts[caption]["pooled_prompt_embeds"] = torch.full((1, 24), float(number))
-    flow = Flow(family, Adapter(family.transformer, settings), settings, texts, torch.device("cpu"))
-    seen: list[tuple[set[float], set[float]]] = []  # captions by number: those of tokens, those of pooled vectors
-    family.transformer.register_forward_pre_hook(with_kwargs=True, hook=lambda _m, _a, fed: seen.append(
-        (set(fed["encoder_hidden_states"].unique().tolist()), set(fed.get("pooled_projections", torch.zeros(0)).unique().tolist()))
-    ))  # fmt: skip
-    rng = np.random.default_rng(5)
-    flow.concept(pictures, rng)
-    remembering = Remembering(settings, captions_of([], settings, False), pictures, [])
-    flow.prior(*remembering.rows(0, rng), rng)
-    triggered, plain = {0.0, 2.0}, {1.0, 3.0}
-    concept, base, trained = seen
-    assert concept[0] == triggered and base[0] == plain
-    assert base == trained  # the base answers what the LoRA is asked
-    if card == "flux1-dev":
-        assert concept[1] == plain and base[1] <= triggered
-    else:
-        assert concept[1] == base[1] == set()

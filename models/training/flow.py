@@ -16,9 +16,8 @@ from models.training.adapter import Adapter
 from models.training.families import Family, shifted
 from models.training.material import Sample
 from models.training.recipe import Recipe
-from models.training.wording import crossed, form_of
+from models.training.wording import form_of
 
-POOLED = "pooled_prompt_embeds"
 SIGMAS = (0.1, 0.25, 0.5, 0.75, 1.0)  # of the validation loss
 
 
@@ -66,22 +65,19 @@ class Flow:
         """Mean squared error of the velocity noise - x0 at z = (1 - s) x0 + s noise (https://arxiv.org/abs/2209.03003)."""
         recipe = self.recipe
         captions = ["" if rng.random() < recipe.caption_dropout else form_of(s.caption, recipe, self._embedded, rng) for s in samples]
-        pooled = [s.plain if crossed(recipe, rng) else caption for s, caption in zip(samples, captions, strict=True)]
         clean, noise, sigma = self._drawn(samples, rng)
-        found = self._velocity(clean, noise, sigma, captions, pooled)
+        found = self._velocity(clean, noise, sigma, captions)
         return (found - self.family.pack(noise - clean).float()).square().mean()
 
-    def prior(
-        self, samples: Sequence[Sample], captions: Sequence[str], pooled: Sequence[str], rng: np.random.Generator
-    ) -> torch.Tensor:
+    def prior(self, samples: Sequence[Sample], captions: Sequence[str], rng: np.random.Generator) -> torch.Tensor:
         """The same where the trigger is absent, or the distance to what the base answers there."""
         clean, noise, sigma = self._drawn(samples, rng)
         if self.recipe.prior.kind == "images":
             target = self.family.pack(noise - clean).float()
         else:
             with torch.no_grad(), self.adapter.off():
-                target = self._velocity(clean, noise, sigma, captions, pooled)
-        return (self._velocity(clean, noise, sigma, captions, pooled) - target).square().mean()
+                target = self._velocity(clean, noise, sigma, captions)
+        return (self._velocity(clean, noise, sigma, captions) - target).square().mean()
 
     @torch.no_grad()
     def validation(self, sample: Sample, index: int) -> float:
@@ -111,15 +107,11 @@ class Flow:
     def _noise(self, shape: Sequence[int], rng: np.random.Generator) -> torch.Tensor:
         return torch.from_numpy(rng.standard_normal(tuple(shape), dtype=np.float32)).to(self.device)
 
-    def _velocity(
-        self, clean: torch.Tensor, noise: torch.Tensor, sigma: torch.Tensor, captions: Sequence[str], pooled: Sequence[str] = ()
-    ) -> torch.Tensor:
-        """`pooled`: captions whose pooled vectors go with the others' tokens; none: their own."""
+    def _velocity(self, clean: torch.Tensor, noise: torch.Tensor, sigma: torch.Tensor, captions: Sequence[str]) -> torch.Tensor:
         level = sigma.view(-1, 1, 1, 1)
         noisy = (1 - level) * clean + level * noise
         names = self._texts[captions[0]]
-        read = {name: pooled or captions if name == POOLED else captions for name in names}
-        text = {name: torch.cat([self._texts[caption][name] for caption in read[name]]).to(self.device) for name in names}
+        text = {name: torch.cat([self._texts[caption][name] for caption in captions]).to(self.device) for name in names}
         bf16 = self.recipe.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
             return self.family.velocity(noisy, sigma, text).float()

@@ -72,11 +72,8 @@ class Recipe:
     batch: pictures computed at once; a step learns from batch x accumulation x processes. resolutions: side in pixels of a square of
     the same area, each picture being trained at every one; empty: as the dataset says. caption_dropout: share of rows with an empty
     caption; word_dropout: share of the others that have random words left out, the trigger never; rewording: share of
-    those left that say the same in other words (models whose vocabulary the studio knows; else nothing). pooled_dropout: share of rows
-    whose pooled CLIP vector is another caption's (without the trigger; with it in the prior's rows), so that the trigger is read from
-    the other encoder's tokens: several encoders are dropped apart in https://arxiv.org/abs/2403.03206, too. Models without such a vector
-    do nothing. sigma_mean, sigma_std: of the logit-normal noise levels (same paper), `sigma_uniform` of them even instead, shifted
-    as the scheduler says.
+    those left that say the same in other words (models whose vocabulary the studio knows; else nothing). sigma_mean, sigma_std: of the
+    logit-normal noise levels (https://arxiv.org/abs/2403.03206), `sigma_uniform` of them even instead, shifted as the scheduler says.
     ema: decay of the averaged weights, 0 for none. precision: of the arithmetic; the LoRA itself is always 32 bits. quantise: how the
     frozen base is kept. validation: share of the pictures held out. patience: validations without a new best before training ends, 0 for
     never.
@@ -104,7 +101,6 @@ class Recipe:
     caption_dropout: float = 0.05
     word_dropout: float = 0.0
     rewording: float = 0.0
-    pooled_dropout: float = 0.0
     sigma_mean: float = 0.0
     sigma_std: float = 1.0
     sigma_uniform: float = 0.0

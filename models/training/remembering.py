@@ -10,7 +10,6 @@ import numpy as np
 from models.training.flow import Batches
 from models.training.material import Sample
 from models.training.recipe import Example, Recipe
-from models.training.wording import crossed
 
 OTHERS, DECOYS = 256, 3  # captions of other things; nonsense words a picture
 _LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyz"))
@@ -59,15 +58,13 @@ class Remembering:
     """Rows by place in the training. learnt: the dataset's pictures; remembered: those that the base drew."""
 
     def __init__(self, recipe: Recipe, captions: Captions, learnt: Sequence[Sample], remembered: Sequence[Sample]) -> None:
-        self._recipe, self._prior, self._captions = recipe, recipe.prior, captions
-        self._learnt, self._remembered = learnt, remembered
+        self._prior, self._captions, self._learnt, self._remembered = recipe.prior, captions, learnt, remembered
         batch = recipe.prior.batch or recipe.batch
         self._own = Batches([sample.size for sample in learnt], batch, recipe.seed + 1)
         self._drawn = Batches([sample.size for sample in remembered], batch, recipe.seed + 2) if remembered else None
         self._share = 0.0 if recipe.prior.kind == "images" else recipe.prior.untriggered if remembered else 1.0
 
-    def rows(self, place: int, rng: np.random.Generator) -> tuple[list[Sample], list[str], list[str]]:
-        """Pictures, captions, and the captions that their pooled vectors are of: a trigger in these alone must not be enough."""
+    def rows(self, place: int, rng: np.random.Generator) -> tuple[list[Sample], list[str]]:
         if self._drawn is not None and rng.random() >= self._share:
             samples = [self._remembered[index] for index in self._drawn[place]]
             captions = [sample.caption for sample in samples]
@@ -76,11 +73,7 @@ class Remembering:
             captions = [self._caption(sample, rng) for sample in samples]
         if self._prior.kind == "output":
             captions = ["" if rng.random() < self._prior.unconditional else caption for caption in captions]
-        pooled = [self._triggered(rng) if crossed(self._recipe, rng) else caption for caption in captions]
-        return samples, captions, pooled
-
-    def _triggered(self, rng: np.random.Generator) -> str:
-        return self._learnt[int(rng.integers(len(self._learnt)))].caption
+        return samples, captions
 
     def _caption(self, sample: Sample, rng: np.random.Generator) -> str:
         """Of one of the dataset's pictures: without the trigger, of something else, or with another word for the trigger."""

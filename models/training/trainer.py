@@ -23,7 +23,7 @@ from models.cards import ModelCard
 from models.loading import quiet
 from models.machine import probe
 from models.memory import Machine, plan
-from models.training import checkpoint, material
+from models.training import checkpoint, material, triggers
 from models.training.adapter import Adapter
 from models.training.checkpoint import Progress
 from models.training.drawing import Drawer
@@ -81,12 +81,15 @@ class Trainer:
         cache = Cache(self.job.folder / "cache")
         examples = self._sized()
         captions = captions_of(examples, recipe, card.embedded)
+        pairs = triggers.pairs_of(examples, recipe, card.embedded)
         with self._first_alone():
             self.note("Reading the captions.")
             texts = material.read_texts(
-                {"", *captions.all(), *texts_of(examples, recipe, card.embedded), *(s.prompt for s in recipe.samples)},
+                {"", *captions.all(), *texts_of(examples, recipe, card.embedded), *(s.prompt for s in recipe.samples), *sum(pairs, ())},
                 card, planned, self.where, self.revision, cache, self._between,
             )  # fmt: skip
+        if (share := triggers.heard(texts, pairs)) is not None and (words := triggers.words(recipe.trigger, share)):
+            self.note(words)
         dtype = torch.float32 if recipe.precision == "fp32" else torch.bfloat16
         texts = {prompt: {name: tensor.to(dtype) for name, tensor in embeds.items()} for prompt, embeds in texts.items()}
         self.note(f"Loading {card.title}.")

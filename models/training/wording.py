@@ -28,11 +28,6 @@ def form_of(caption: str, recipe: Recipe, embedded: bool, rng: np.random.Generat
     return forms[int(rng.integers(len(forms)))] if forms else caption
 
 
-def crossed(recipe: Recipe, rng: np.random.Generator) -> bool:
-    """Whether a row's pooled vector is that of another caption. A recipe without it draws nothing from `rng`."""
-    return bool(recipe.pooled_dropout) and rng.random() < recipe.pooled_dropout
-
-
 @lru_cache(maxsize=4096)  # asked for every row of every step
 def shortened(caption: str, trigger: str, seed: int) -> tuple[str, ...]:
     """The different shorter forms of a caption, the same in every run; every word of it that holds the trigger stays. () where nothing

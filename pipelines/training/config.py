@@ -87,7 +87,7 @@ _WHOLE: tuple[tuple[str, int, int], ...] = (
 )  # fmt: skip
 _NUMBERS: tuple[tuple[str, float, float], ...] = (
     ("alpha", 0.01, 4096), ("rate", 1e-8, 10), ("weight_decay", 0, 1), ("clip", 1e-4, 1e4), ("caption_dropout", 0, 1),
-    ("word_dropout", 0, 1), ("rewording", 0, 1), ("pooled_dropout", 0, 1),
+    ("word_dropout", 0, 1), ("rewording", 0, 1),
     ("sigma_mean", -5, 5), ("sigma_std", 0.01, 5), ("guidance", 0, 30), ("sigma_uniform", 0, 1), ("ema", 0, 0.99999),
     ("validation", 0, 0.5),
 )  # fmt: skip

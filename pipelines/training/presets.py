@@ -1,7 +1,8 @@
 """Settings to start a training with, by what is taught and by the memory there is. Data in `presets/training/*.toml`. No torch.
 
 A file is for some cards. `[run]` has the settings of `run.toml` that all share, `[kinds.KIND]` and `[cards.CARD]` what differs, `[[modes]]`
-ways to fit into memory, the best first: the first one that fits is proposed. `[steps]` says how many a picture needs.
+ways to fit into memory, the best first: the first one that fits is proposed. `[steps]` says how many a picture needs, `triggers` are
+words to call a LoRA by.
 """
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ _KNOWN = tuple(field.name for field in fields(Recipe) if field.name not in ("nam
 
 @dataclass(frozen=True)
 class Preset:
-    """One file. run, kinds, cards, modes: settings, unread. steps: (a picture, least, most), None where `run` says how many."""
+    """One file. run, kinds, cards, modes: settings, unread. steps: (a picture, least, most), None where `run` says how many. triggers:
+    made-up words that these models' text encoders hear well (`models.training.triggers`), to be offered."""
 
     name: str
     title: str
@@ -41,6 +43,7 @@ class Preset:
     kinds: Mapping[str, Mapping[str, Any]]
     cards: Mapping[str, Mapping[str, Any]]
     modes: Sequence[Mapping[str, Any]]
+    triggers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ def read_preset(path: Path) -> Preset:
         kinds={kind: _settings(top.table("kinds"), kind) for kind in KINDS},
         cards={card: _settings(top.table("for"), card) for card in cards} if "for" in top.data else {},
         modes=_modes(top),
+        triggers=top.texts("triggers") if "triggers" in top.data else (),
     )  # fmt: skip
     top.raw("for", None)
     kinds = top.table("kinds")

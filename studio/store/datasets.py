@@ -30,6 +30,11 @@ def thumb_path(sha256: str) -> str:
 # Sets.
 
 
+def triggers(store: Store) -> frozenset[str]:
+    """Trigger words of all datasets, whoever's they are."""
+    return frozenset(row["trigger"] for row in store.db.execute('SELECT DISTINCT "trigger" FROM datasets'))
+
+
 def add(store: Store, who: Who, values: Mapping[str, Any]) -> int:
     at = now()
     found = store.db.execute(

@@ -35,6 +35,32 @@ def files(count: int) -> list[dict]:
     return [{"name": f"{n}.png", "mimeType": "image/png", "buffer": packed(drawing(n, 500, 300))} for n in range(count)]
 
 
+def test_a_trigger_word_is_offered_and_not_twice(new_page, expect):
+    page = new_page()
+    page.evaluate(NEW)
+    one = page.locator("cs-dataset")
+    offered = one.locator(".cs-ds-heard button:visible")
+    expect(offered).to_have_count(3)
+    first, second = offered.nth(0).inner_text(), offered.nth(1).inner_text()
+    expect(one.locator("#cs-ds-trigger")).to_have_attribute("placeholder", first)
+    one.locator("#cs-ds-card").select_option("flux1-dev")
+    expect(one.locator(".cs-ds-heard button:visible")).to_have_count(0)
+    one.locator("#cs-ds-card").select_option("embedded")
+    offered.nth(0).click()
+    expect(one.locator("#cs-ds-trigger")).to_have_value(first)
+    one.locator("#cs-ds-title").fill("Mugs")
+    one.get_by_role("button", name="Create").click()
+    expect(one.locator("#cs-ds-trigger-of")).to_have_value(first)
+    expect(one.locator(".cs-ds-heard button:visible")).to_have_count(0)
+    one.get_by_role("button", name="All datasets").click()
+    expect(one.locator("#cs-ds-trigger")).to_have_attribute("placeholder", second)
+    one.locator("#cs-ds-title").fill("Prints")
+    one.get_by_role("button", name="Create").click()
+    expect(one.locator("#cs-ds-trigger-of")).to_be_visible()
+    one.locator(".cs-ds-heard button:visible", has_text=second).click()
+    expect(one.locator("#cs-ds-trigger-of")).to_have_value(second)
+
+
 def test_pictures_captions_and_warnings(shown, expect):
     page, one = shown
     expect(one.get_by_text("There is no picture yet.")).to_be_visible()

@@ -65,6 +65,14 @@ export class CsDataset extends HTMLElement {
     const trigger = h("input", { type: "text", id: "cs-ds-trigger", maxlength: 40, placeholder: "blucer", autocomplete: "off", spellcheck: "false" });
     const card = h("select", { id: "cs-ds-card" }, ...cards.map(({ name, title: words, here }) => h("option", { value: name, text: here ? words : `${words} (not on this machine)` })));
     card.value = studio.facts()?.card && cards.some(({ name }) => name === studio.facts().card) ? studio.facts().card : (cards.find(({ here }) => here) ?? cards[0]).name;
+    const heard = h("p", { class: "cs-quiet cs-ds-heard" });
+    const offer = () => {
+      const words = wellHeard(cards, card.value);
+      trigger.placeholder = words[0] ?? "blucer";
+      offered(heard, words, (word) => (trigger.value = word));
+    };
+    card.addEventListener("change", offer);
+    offer();
     const kind = h("div", { class: "cs-ds-kinds", role: "radiogroup", "aria-label": "What the LoRA is to learn" }, ...kinds.map((one, place) =>
       h("label", { class: "cs-ds-kind" }, h("input", { type: "radio", name: "cs-ds-kind", value: one.name, checked: place === 0 }), h("b", { text: one.title }), h("span", { class: "cs-quiet", text: one.about }))));
     const begin = h("form", { class: "cs-ds-new", onsubmit: (event) => {
@@ -74,7 +82,7 @@ export class CsDataset extends HTMLElement {
     h("h3", { text: "New dataset" }), kind,
     h("div", { class: "cs-ds-fields" },
       field("Title", title), field("Trigger word", trigger, "A made-up word that calls what was learned"), field("For", card),
-      h("button", { type: "submit", class: "cs-primary", text: "Create" })));
+      h("button", { type: "submit", class: "cs-primary", text: "Create" }), heard));
     const tiles = datasets.map((one) => h("li", {}, h("button", { type: "button", class: "cs-ds-card", onclick: () => this.open(one.id) },
       one.cover ? h("img", { src: one.cover, alt: "", loading: "lazy", draggable: "false" }) : h("span", { class: "cs-ds-blank", "aria-hidden": "true" }),
       h("b", { text: one.title }), h("span", { class: "cs-quiet", text: `${plural(one.count, "picture")} · ${kinds.find(({ name }) => name === one.kind)?.title ?? one.kind} · ${one.card_title}` }))));
@@ -90,6 +98,7 @@ export class CsDataset extends HTMLElement {
     this.called = h("input", { type: "text", class: "cs-ds-name", maxlength: 80, "aria-label": "Title of the dataset", onchange: () => this.change({ title: this.called.value }) }); // an element has a title of its own
     this.kind = h("select", { id: "cs-ds-kind-of", onchange: () => this.change({ kind: this.kind.value }) });
     this.trigger = h("input", { type: "text", id: "cs-ds-trigger-of", maxlength: 40, autocomplete: "off", spellcheck: "false", onchange: () => this.change({ trigger: this.trigger.value }) });
+    this.names = h("p", { class: "cs-quiet cs-ds-heard" });
     this.card = h("select", { id: "cs-ds-card-of", onchange: () => this.change({ card: this.card.value }) });
     this.size = h("select", { id: "cs-ds-size", onchange: () => this.change({ resolution: Number(this.size.value) }) });
     this.fit = h("select", { id: "cs-ds-fit", onchange: () => this.change({ fit: this.fit.value }) },
@@ -113,7 +122,7 @@ export class CsDataset extends HTMLElement {
     this.tools = h("div", { class: "cs-ds-tools" }, this.filter, this.proposing,
       h("form", { class: "cs-ds-replace", onsubmit: (event) => (event.preventDefault(), this.replace()) }, this.find, this.instead, h("button", { type: "submit", class: "cs-plain", text: "Replace in captions" })));
     this.one.append(h("div", { class: "cs-ds-head" }, back, this.called),
-      h("div", { class: "cs-ds-fields" }, field("It learns", this.kind), field("Trigger word", this.trigger), field("For", this.card), field("Size", this.size), field("Shape", this.fit)),
+      h("div", { class: "cs-ds-fields" }, field("It learns", this.kind), field("Trigger word", this.trigger), field("For", this.card), field("Size", this.size), field("Shape", this.fit), this.names),
       this.advice, this.zone, this.bringing, this.findings, this.tools, this.grid, this.none, this.out, this.made);
   }
 
@@ -149,6 +158,8 @@ export class CsDataset extends HTMLElement {
     this.fit.value = view.fit;
     for (const [input, value] of [[this.called, view.title], [this.trigger, view.trigger]]) if (document.activeElement !== input) input.value = value;
     for (const input of [this.called, this.kind, this.trigger, this.card, this.size, this.fit]) input.disabled = !view.mine;
+    const words = view.mine && !view.trigger ? wellHeard(cards, view.card) : [];
+    offered(this.names, words, (word) => this.change({ trigger: word }));
     this.advice.textContent = view.advice;
     this.zone.hidden = !view.mine;
   }
@@ -312,6 +323,15 @@ export function finding({ level, what, todo }) {
 
 function field(text, input, hint) {
   return h("div", { class: "cs-ds-field" }, h("label", { for: input.id, text }), set(input, hint ? { title: hint } : {}));
+}
+
+const OFFERED = 3;
+const wellHeard = (cards, name) => (cards.find((card) => card.name === name)?.triggers ?? []).slice(0, OFFERED);
+
+/** Words to call a LoRA by, each at a click. */
+function offered(line, words, take) {
+  line.hidden = !words.length;
+  line.replaceChildren("Trigger words that this model hears well: ", ...words.flatMap((word, i) => [i ? ", " : "", h("button", { type: "button", class: "cs-link", text: word, title: `Call it “${word}”: this model's text encoders tell it from other words`, onclick: () => take(word) })]));
 }
 
 /** [path, file] of everything that was dropped, folders and what is in them included. */
