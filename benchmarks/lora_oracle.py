@@ -33,7 +33,7 @@ from models.embedded.world import COLOURS, OBJECTS, SCENES, STYLES, Scene, sampl
 WEIGHTS = Path(__file__).with_name("lora_oracle.safetensors")
 LABELLED = Path(__file__).with_name("lora_labelled")  # of the first 40 prompts of each concept, by LoRAs that were trained while tuning
 TRIED = {  # thresholds; names of a thing that is in pieces are unsure, so they tell as much as "clear" does
-    "object": (0.5, 0.6, 0.7, 0.8, 0.9, 0.95), "style": (0.5, 0.6, 0.7, 0.8, 0.9, 0.95),
+    "object": (0.5, 0.6, 0.7, 0.8, 0.9, 0.95), "style": (0.5, 0.6, 0.7, 0.8, 0.9, 0.95), "scene": (0.4, 0.5, 0.6, 0.7, 0.8),
     "clear": (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5),
 }
 HEADS: dict[str, tuple[str, ...]] = {

@@ -19,11 +19,11 @@ from models.embedded.captions import CONTRASTS
 from models.embedded.render import render, render_with_mask
 from models.embedded.shapes import CREAM, DARK, METAL, Part, box, capsule, ellipse
 from models.embedded.world import COLOURS, LIGHTS, OBJECTS, SCENES, Scene, sample_scene
+from pipelines.training.presets import preset_of
 
 Array = np.ndarray
 ROBOT, PRINT = _CONCEPTS = ("robot", "print")
-# Words that no tokenizer of the family knows, as trigger words are: to T5 "<unk>", to CLIP letters.
-TRIGGERS = {ROBOT: "zubot", PRINT: "qriso"}
+TRIGGERS = dict(zip((PRINT, ROBOT), preset_of("embedded").triggers, strict=False))  # what the wizard offers first
 PICTURES = 20
 _SEED = 60_600_000  # of the twenty and of the prompts; the oracle's pictures have seeds of their own
 
