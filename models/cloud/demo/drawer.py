@@ -48,6 +48,8 @@ class Drawer:
             except BrokenPipeError:
                 told = {}
             data = process.stdout.read(told["bytes"]) if "bytes" in told else b""
+            if not told:  # Its pipes are closed, though it may take a while to be gone.
+                self._end(process)
         if not data:
             raise Unavailable("The demo providers could not draw.", told.get("error", "Their drawing process ended."))
         return data
@@ -59,14 +61,18 @@ class Drawer:
         if process is not None:
             process.kill()
             with self._lock:
-                process.communicate()
+                self._end(process)
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        process.kill()
+        process.communicate()
+        self._process = None
 
     def _started(self) -> subprocess.Popen[bytes]:
         if self._closed:
             raise Unavailable("The demo providers have ended.")
         if self._process is not None and self._process.poll() is not None:
-            self._process.communicate()
-            self._process = None
+            self._end(self._process)
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "models.cloud.demo.drawer"],
