@@ -450,6 +450,8 @@ def test_a_studio_that_was_killed_leaves_no_process_and_finds_its_training_queue
         page.stdin.close()
     after = start_studio(data_dir=tmp_path / "data")
     fake(after)
+    # Not by its step: it may have come far before the studio was killed.
+    wait_for(lambda: len(after.trainings.views.view(training, LOCAL)["stretches"]) == 2, "it to go on")
     learning(after, training, 20)
     after.trainings.keep(training, LOCAL)
     view = reached(after, training, "done", "failed")
